@@ -1,0 +1,1 @@
+"""The dispatch machine: which worker runs what, decided by pure code. See `state`."""

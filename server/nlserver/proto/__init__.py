@@ -1,0 +1,1 @@
+"""Protobuf messages: sources, generated modules, and the script that generates them."""

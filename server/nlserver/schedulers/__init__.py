@@ -1,0 +1,1 @@
+"""The kinds of scheduler, one a file, named after the JSON5 tag."""

@@ -1,0 +1,149 @@
+"""What a gRPC service is, and the border at which errors become statuses. The kinds stand in `services/`.
+
+A service is a class whose coroutine methods carry the names of the RPCs; it is told messages and answers messages or
+raises `Error`. Server-streaming methods write with `await context.write(message)`, which applies back-pressure.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, ClassVar, Final, TypeVar
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from nlserver import log
+from nlserver.errors import Code, Error, invalid
+from nlserver.reapi.status import status_of
+from nlserver.spec import Spec
+
+T = TypeVar("T")
+Context = grpc.aio.ServicerContext[Any, Any]
+# gRPC refuses trailers past 8 KiB, and the client then sees another error altogether (measured).
+_MOST_TRAILER_VIOLATIONS: Final = 40
+_STATUS_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class InstanceSpec(Spec):
+    """An item of a service list: what one instance name stands for."""
+
+    instance_name: str
+
+
+class Service:
+    """One gRPC service of one listener; a method that it lacks answers UNIMPLEMENTED."""
+
+    descriptors: ClassVar[Sequence[ServiceDescriptor]] = ()
+
+    def handlers(self) -> list[grpc.GenericRpcHandler[Any, Any]]:
+        """What the server registers: one handler for each descriptor."""
+        return [_handler(descriptor, self) for descriptor in self.descriptors]
+
+
+def instance(table: Mapping[str, T], name: str) -> T:
+    """What this instance name stands for. Raises Error INVALID_ARGUMENT: loud, and no client takes it for a miss."""
+    try:
+        return table[name]
+    except KeyError:
+        known = ", ".join(repr(known) for known in sorted(table)) or "none"
+        raise invalid(
+            f"'instance_name' not configured for {name[:200]!r}", remedy=f"Instances served here: {known}"
+        ) from None
+
+
+async def refuse(context: Context, error: Error) -> None:
+    """End the call with this error's status; does not return."""
+    status = status_of(error, _MOST_TRAILER_VIOLATIONS)
+    trailers = (("grpc-status-details-bin", status.SerializeToString()),) if status.details else ()
+    await context.abort(_STATUS_CODES[status.code], status.message, trailers)
+
+
+async def unreadable(context: Context) -> None:
+    """Answer a request that is no message of its type; does not return."""
+    await refuse(context, invalid("the request is not a valid protobuf message of this method's type"))
+
+
+class Unreadable:
+    """Stands for a request that could not be decoded: grpc.aio itself would answer UNKNOWN and leak the exception."""
+
+
+UNREADABLE: Final = Unreadable()
+
+
+async def _guarded(context: Context, work: Awaitable[T]) -> T | None:
+    try:
+        return await work
+    except Error as error:
+        await refuse(context, error)
+    except (grpc.aio.AbortError, grpc.aio.BaseError):
+        raise
+    except Exception as error:
+        incident = uuid.uuid4().hex[:12]
+        log.error("Unexpected failure of a call", cause=error, incident=incident)
+        await refuse(
+            context, Error(Code.INTERNAL, f"internal error {incident}", remedy="The server's log has the details.")
+        )
+    return None
+
+
+def _reader(message: type[Message]) -> Callable[[bytes], Message | Unreadable]:
+    parse = message.FromString
+
+    def read(data: bytes) -> Message | Unreadable:
+        try:
+            return parse(data)
+        except DecodeError:
+            return UNREADABLE
+
+    return read
+
+
+def _serialize(message: Message | bytes) -> bytes:
+    # A service may answer bytes that it serialised itself, to spare a copy of a blob.
+    return message if type(message) is bytes else message.SerializeToString()  # type: ignore[union-attr]
+
+
+async def _readable(requests: Any, context: Context) -> Any:
+    async for request in requests:
+        if request is UNREADABLE:
+            await unreadable(context)
+        yield request
+
+
+def _method(descriptor: MethodDescriptor, call: Callable[..., Awaitable[Any]]) -> grpc.RpcMethodHandler[Any, Any]:
+    async def one(request: Any, context: Context) -> Any:
+        if request is UNREADABLE:
+            await unreadable(context)
+        return await _guarded(context, call(request, context))
+
+    async def many(requests: Any, context: Context) -> Any:
+        return await _guarded(context, call(_readable(requests, context), context))
+
+    make: Any
+    match descriptor.client_streaming, descriptor.server_streaming:
+        case False, False:
+            make = grpc.unary_unary_rpc_method_handler
+        case False, True:
+            make = grpc.unary_stream_rpc_method_handler
+        case True, False:
+            make = grpc.stream_unary_rpc_method_handler
+        case _:
+            make = grpc.stream_stream_rpc_method_handler
+    handler: grpc.RpcMethodHandler[Any, Any] = make(
+        many if descriptor.client_streaming else one,
+        request_deserializer=_reader(GetMessageClass(descriptor.input_type)),
+        response_serializer=_serialize,
+    )
+    return handler
+
+
+def _handler(descriptor: ServiceDescriptor, service: Service) -> grpc.GenericRpcHandler[Any, Any]:
+    methods = {
+        method.name: _method(method, getattr(service, method.name))
+        for method in descriptor.methods
+        if hasattr(service, method.name)
+    }
+    return grpc.method_handlers_generic_handler(descriptor.full_name, methods)

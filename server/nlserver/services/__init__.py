@@ -1,0 +1,1 @@
+"""The gRPC services, one a file: thin translators that know interfaces and no kinds."""

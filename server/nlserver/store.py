@@ -1,0 +1,184 @@
+"""What a store is. The kinds stand in `stores/`, one a file, named after their JSON5 tag.
+
+A store keeps values under keys: blobs under digests, and other values (action results, origin events) under the
+digest of an action or a free string. It is told keys and bytes, knows no wire, and is never asked to hash: whoever
+takes bytes from outside wraps them in `verified.verified` first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, cast
+
+from nlserver.errors import Code, Error
+from nlserver.reapi.digest import Digest
+from nlserver.spec import Site, Spec
+from nlserver.streams import CHUNK_BYTES, Chunks, gather, once
+
+Key = Digest | str
+"""The name of a value: a Digest, or a free string for values that are no blobs."""
+
+
+class Missing(Error):
+    """Values are not in a store: NOT_FOUND, with the keys and the store's own words."""
+
+    def __init__(self, *keys: Key, message: str = "") -> None:
+        super().__init__(
+            Code.NOT_FOUND,
+            message or f"{', '.join(map(str, keys))} not found",
+            missing=[key.subject for key in keys if isinstance(key, Digest)],
+        )
+        self.keys = keys
+
+
+class StoreSpec(Spec, kinds="nlserver.stores"):
+    """A store, by its kind: an object with exactly one key, the kind's name."""
+
+    def build(self, site: Site) -> Store:
+        """Make the store. Raises Error FAILED_PRECONDITION where it cannot be."""
+        raise NotImplementedError
+
+
+class Store(ABC):
+    """Values under keys. All methods may be called concurrently, also for one key.
+
+    The empty blob is always present and readable and is never kept (REAPI v2, FindMissingBlobs): kinds that hold
+    bytes treat a Digest of 0 bytes so.
+    """
+
+    @abstractmethod
+    async def sizes(self, keys: Sequence[Key]) -> list[int | None]:
+        """For each key, in order, the bytes held for it at this layer, or None when absent.
+
+        The number may differ from the digest's where a layer stores another form (compression). Being asked for
+        counts as use: what is present is evicted later (REAPI v2, FindMissingBlobs).
+        """
+
+    @abstractmethod
+    def read(self, key: Key, offset: int = 0, limit: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The bytes from `offset`, at most `limit` of them, in chunks of about `streams.CHUNK_BYTES`.
+
+        Raises Missing before the first chunk when absent; an error later means the value was lost while reading.
+        An offset at or past the end gives no bytes.
+        """
+
+    @abstractmethod
+    async def write(self, key: Key, chunks: Chunks) -> None:
+        """Keep a value, whole or not at all: an error of the stream, or cancelling, leaves nothing behind.
+
+        On return the value is as durable as this kind promises and visible to every reader. A store may stop
+        pulling when it already has a blob under a Digest. Raises Error RESOURCE_EXHAUSTED when there is no room.
+        """
+
+    async def get(self, key: Key, most: int = 64 << 20) -> bytes:
+        """The whole value in one piece, for values known to be small. Raises Missing, or Error past `most` bytes."""
+        return await gather(self.read(key), most)
+
+    async def put(self, key: Key, data: bytes) -> None:
+        """Keep a small value."""
+        await self.write(key, once(data))
+
+    async def write_file(self, key: Key, path: Path) -> None:
+        """Keep the content of a file. The file must not change afterwards: a store may keep it by hard link."""
+        await self.write(key, file_chunks(path))
+
+    async def remove(self, key: Key) -> bool:
+        """Forget a value; False when it was absent. Raises Error UNIMPLEMENTED where a kind cannot."""
+        raise Error(Code.UNIMPLEMENTED, f"{type(self).__name__} cannot remove values")
+
+    def children(self) -> Mapping[str, Store]:
+        """The stores below this one by their config key: health, metrics and tracing walk this tree."""
+        return {}
+
+    async def check(self) -> None:
+        """Raise Error when this store by itself is unable to serve (health). Must answer within a second or so."""
+
+
+class Wrapper(Store):
+    """A store that forwards to another; a decorator overrides what it changes."""
+
+    def __init__(self, backend: Store) -> None:
+        self.backend = backend
+
+    async def sizes(self, keys: Sequence[Key]) -> list[int | None]:
+        """As the backend."""
+        return await self.backend.sizes(keys)
+
+    def read(self, key: Key, offset: int = 0, limit: int | None = None) -> AsyncGenerator[bytes, None]:
+        """As the backend."""
+        return self.backend.read(key, offset, limit)
+
+    async def write(self, key: Key, chunks: Chunks) -> None:
+        """As the backend."""
+        await self.backend.write(key, chunks)
+
+    async def get(self, key: Key, most: int = 64 << 20) -> bytes:
+        """As the backend."""
+        return await self.backend.get(key, most)
+
+    async def put(self, key: Key, data: bytes) -> None:
+        """As the backend."""
+        await self.backend.put(key, data)
+
+    async def write_file(self, key: Key, path: Path) -> None:
+        """As the backend."""
+        await self.backend.write_file(key, path)
+
+    async def remove(self, key: Key) -> bool:
+        """As the backend."""
+        return await self.backend.remove(key)
+
+    def children(self) -> Mapping[str, Store]:
+        """The backend."""
+        return {"backend": self.backend}
+
+
+class LocalFiles(Protocol):
+    """A store whose blobs are files of this machine, so that a worker can hard-link its inputs."""
+
+    def link(self, digest: Digest, to: str, *, executable: bool, dir_fd: int | None = None) -> bool:
+        """Make `to` a read-only file with this blob's bytes that shares its disk space; False when the blob is absent.
+
+        Blocking, a few tens of microseconds: call it in a thread for a whole directory. The blob can never be
+        changed through the link. Raises OSError when `to` exists or cannot be made.
+        """
+        ...
+
+
+class WorkerStore(Protocol):
+    """What a worker needs of its `cas_fast_slow_store`: a fast tier of local files, filled on demand."""
+
+    @property
+    def local(self) -> LocalFiles:
+        """The fast tier."""
+        ...
+
+    async def localize(self, digests: Sequence[Digest]) -> None:
+        """Bring these blobs into the fast tier.
+
+        Raises Missing (with the text that NativeLink's users know) naming every blob that neither tier has.
+        """
+        ...
+
+
+EvictionCallback = Callable[[Key], None]
+"""Told when a store dropped a value by itself; must not block."""
+
+
+def store_named(site: Site, name: str) -> Store:
+    """The root store of this name; see `Site.named`."""
+    return cast(Store, site.named("store", name))
+
+
+async def file_chunks(path: Path) -> AsyncIterator[bytes]:
+    """The bytes of a file in chunks, read in a thread."""
+    fd = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while chunk := await asyncio.to_thread(os.read, fd, CHUNK_BYTES):
+            yield chunk
+    finally:
+        os.close(fd)

@@ -1,0 +1,1 @@
+"""The worker: takes orders from a scheduler, lays out inputs, runs, collects outputs."""
