@@ -1,0 +1,221 @@
+"""One listening address: a gRPC server, and a front door before it where HTTP/1.1 must be answered too."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import tempfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+from grpc_reflection.v1alpha import reflection
+
+from nlserver import log
+from nlserver.errors import Code, Error
+from nlserver.front import Front, Route
+from nlserver.service import Service
+
+if TYPE_CHECKING:
+    from nlserver.cluster import HttpListenerSpec, ServerTlsSpec
+
+_LARGEST_MESSAGE: Final = 8 << 20
+"""More than any client sends in one message: they stay below 4 MiB and add names and framing (measured)."""
+_LARGEST_METADATA: Final = 64 << 10
+_IP_FREEBIND: Final = 15
+_BACKLOG: Final = 1024
+_ALIVE_MS: Final = 60_000
+_FASTEST_PING_MS: Final = 5_000
+
+
+class Listener:
+    """Serves services on one address. `start` binds and accepts; `stop` lets calls under way end."""
+
+    def __init__(
+        self, spec: HttpListenerSpec, services: Sequence[Service], routes: Sequence[Route], *, identity: bool = False
+    ) -> None:
+        self._spec = spec
+        self._routes = routes
+        self._front: Front | None = None
+        self._backend: int | None = None
+        self.address = spec.socket_address
+        interceptors = (_IdentityRequired(),) if identity else ()
+        self._server = grpc.aio.server(
+            interceptors=interceptors,
+            options=_options(spec),
+            compression=grpc.Compression.Gzip if spec.compression.send_compression_algorithm == "gzip" else None,
+        )
+        names = [descriptor.full_name for service in services for descriptor in service.descriptors]
+        for service in services:
+            self._server.add_generic_rpc_handlers(service.handlers())
+        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self._server)
+
+    async def start(self) -> None:
+        """Bind and accept. Raises Error when the address cannot be had."""
+        listening = _bound(self._spec.socket_address, freebind=self._spec.freebind)
+        self.address = _text(listening.getsockname())
+        if self._routes or self._spec.freebind:
+            await self._start_behind_door(listening)
+        else:
+            # gRPC binds by itself; the socket was opened to get a clear error and, for port 0, a free port.
+            listening.close()
+            self._bind_directly()
+            await self._server.start()
+        log.info(f"Ready, listening on {self.address}")
+
+    async def _start_behind_door(self, listening: socket.socket) -> None:
+        # Only this process can reach the server behind the door: once the name is gone, what leads to the socket is
+        # this descriptor, and a kill leaves no litter.
+        with tempfile.TemporaryDirectory(prefix="nlserver-") as private:
+            self._server.add_insecure_port(f"unix:{private}/grpc")
+            await self._server.start()
+            self._backend = os.open(f"{private}/grpc", os.O_PATH | os.O_CLOEXEC)
+        tls = _tls_context(self._spec.tls) if self._spec.tls else None
+        self._front = Front(f"/proc/self/fd/{self._backend}", self._routes, tls)
+        await self._front.start(listening)
+
+    def _bind_directly(self) -> None:
+        try:
+            if self._spec.tls is None:
+                self._server.add_insecure_port(self.address)
+            else:
+                self._server.add_secure_port(self.address, _tls_credentials(self._spec.tls))
+        except RuntimeError as error:
+            raise Error(Code.UNAVAILABLE, f"Address {self.address!r} could not be bound", where=str(error)) from error
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Accept nothing new, give calls under way so many seconds, then end them."""
+        if self._front is not None:
+            self._front.close()
+        await self._server.stop(grace_seconds)
+        if self._front is not None:
+            await self._front.abort()
+        if self._backend is not None:
+            os.close(self._backend)
+            self._backend = None
+
+
+class _IdentityRequired(grpc.aio.ServerInterceptor):
+    """Refuses calls without `baggage: enduser.id=...` (NativeLink's experimental_identity_header.required)."""
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        metadata = dict(details.invocation_metadata or ())
+        members = str(metadata.get("baggage", "")).split(",")
+        identities = [value for name, _, value in (m.strip().partition("=") for m in members) if name == "enduser.id"]
+        handler = await continuation(details)
+        return handler if any(identities) or handler is None else _refusing(handler)
+
+
+def _refusing(handler: Any) -> Any:
+    async def refuse(_request: Any, context: Any) -> None:
+        await context.abort(
+            grpc.StatusCode.FAILED_PRECONDITION, "this listener requires `baggage: enduser.id=YOUR_IDENTITY`"
+        )
+
+    make = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[handler.request_streaming, handler.response_streaming]
+    return make(refuse)  # type: ignore[operator]
+
+
+def _options(spec: HttpListenerSpec) -> list[tuple[str, Any]]:
+    advanced = spec.advanced_http
+    chosen: dict[str, Any] = {
+        "grpc.max_receive_message_length": spec.max_decoding_message_size or _LARGEST_MESSAGE,
+        "grpc.max_send_message_length": -1,
+        "grpc.max_metadata_size": advanced.experimental_http2_max_header_list_size or _LARGEST_METADATA,
+        # Without this a second server would share the port silently.
+        "grpc.so_reuseport": 0,
+        # Buck2 and others ping idle connections every 30 s; gRPC's own defaults answer with GOAWAY (measured).
+        "grpc.http2.min_ping_interval_without_data_ms": _FASTEST_PING_MS,
+        "grpc.keepalive_permit_without_calls": 1,
+        "grpc.http2.max_ping_strikes": 0,
+        "grpc.keepalive_time_ms": (advanced.http2_keep_alive_interval or 0) * 1000 or _ALIVE_MS,
+        "grpc.keepalive_timeout_ms": (advanced.experimental_http2_keep_alive_timeout_s or 20) * 1000,
+        "grpc.max_concurrent_streams": advanced.experimental_http2_max_concurrent_streams,
+        "grpc.http2.max_frame_size": advanced.experimental_http2_max_frame_size,
+        "grpc.http2.lookahead_bytes": advanced.experimental_http2_initial_stream_window_size,
+    }
+    return [(name, value) for name, value in chosen.items() if value is not None]
+
+
+def _bound(address: str, *, freebind: bool) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if freebind:
+            listening.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
+        listening.bind((host.strip("[]"), int(port)))
+        listening.listen(_BACKLOG)
+    except (OSError, ValueError, OverflowError) as error:
+        listening.close()
+        raise _bind_error(address, error) from error
+    return listening
+
+
+def _bind_error(address: str, error: Exception) -> Error:
+    match error:
+        case OSError(errno=98):
+            return Error(
+                Code.ALREADY_EXISTS,
+                f"Address {address!r} is already in use by another process",
+                remedy=f"Stop that process (`ss -ltnp` names it) or choose another port than {address}.",
+            )
+        case PermissionError():
+            return Error(
+                Code.PERMISSION_DENIED,
+                f"Permission denied. You may need root privileges to bind to address {address!r}",
+                remedy="Choose a port above 1023.",
+            )
+        case ValueError() | OverflowError():
+            return Error(Code.INVALID_ARGUMENT, f"Invalid address {address!r}", remedy="Write IP:PORT.")
+    return Error(Code.UNAVAILABLE, f"Address {address!r} could not be bound: {error}")
+
+
+def _text(name: tuple[Any, ...]) -> str:
+    host, port = name[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _read(path: str, what: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise Error(Code.FAILED_PRECONDITION, f"Could not open {what} file {path}: {error.strerror}") from error
+
+
+def _refuse_revocation_lists(tls: ServerTlsSpec) -> None:
+    if tls.client_ca_file is not None and tls.client_crl_file is not None:
+        raise Error(
+            Code.UNIMPLEMENTED,
+            f"client_crl_file {tls.client_crl_file!r}: revocation lists are not available yet",
+            remedy="Remove client_crl_file, or end TLS in a proxy before this listener.",
+        )
+
+
+def _tls_credentials(tls: ServerTlsSpec) -> grpc.ServerCredentials:
+    _refuse_revocation_lists(tls)
+    authority = None if tls.client_ca_file is None else _read(tls.client_ca_file, "client CA")
+    pair = (_read(tls.key_file, "key"), _read(tls.cert_file, "cert"))
+    return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
+
+
+def _tls_context(tls: ServerTlsSpec) -> ssl.SSLContext:
+    _refuse_revocation_lists(tls)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    try:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+        if tls.client_ca_file is not None:
+            context.load_verify_locations(tls.client_ca_file)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except (OSError, ssl.SSLError) as error:
+        raise Error(Code.FAILED_PRECONDITION, f"Could not load TLS files: {error}", where=tls.cert_file) from error
+    return context

@@ -1,0 +1,209 @@
+"""One running config: its stores, schedulers, listeners and workers, from start to orderly stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from nlserver import log
+from nlserver.errors import Code, Error
+from nlserver.front import Answer, Route
+from nlserver.services.health import Health, HealthService
+from nlserver.spec import Builds, Site
+
+if TYPE_CHECKING:
+    from nlserver.cluster import Config, ServerSpec, ServicesSpec
+    from nlserver.listener import Listener
+    from nlserver.proto import admin_pb2
+    from nlserver.service import Service
+    from nlserver.worker.local import LocalWorker
+
+_GRACE_SECONDS: Final = 5.0
+_JSON: Final = "application/json; charset=utf-8"
+
+
+class Part:
+    """A config that runs. `start`, then `registered`; `drain` and `close` at the end."""
+
+    def __init__(
+        self, config: Config, spawn: Callable[[Coroutine[Any, Any, None], str], None], started: float, version: str
+    ) -> None:
+        named: dict[str, dict[str, Builds]] = {
+            "store": {entry.name: entry.spec for entry in config.stores},
+            "scheduler": {entry.name: entry.spec for entry in config.schedulers or ()},
+        }
+        function = (config.globals.default_digest_hash_function if config.globals else None) or "sha256"
+        self.site = Site(named, spawn=spawn, default_function=function)
+        self._config = config
+        self._spawn = spawn
+        self._started = started
+        self._version = version
+        self._health = Health(lambda: self.site.made("store"), _health_timeout(config))
+        self._listeners: list[Listener] = []
+        self._workers: list[LocalWorker] = []
+
+    async def start(self) -> None:
+        """Build everything, accept connections, start the workers. Raises Error naming what cannot be had."""
+        if self._config.experimental_origin_events is not None:
+            raise Error(Code.UNIMPLEMENTED, "experimental_origin_events is not available yet", remedy="Remove it.")
+        for entry in self._config.stores:
+            self.site.named("store", entry.name)
+        for scheduler in self._config.schedulers or ():
+            self.site.named("scheduler", scheduler.name)
+        for server in self._config.servers:
+            listener = _listener(server, self)
+            await listener.start()
+            self._listeners.append(listener)
+        for spec in self._config.workers or ():
+            worker: LocalWorker = spec.build(self.site)
+            self._workers.append(worker)
+            self._spawn(worker.run(), "worker")
+
+    async def registered(self) -> None:
+        """Return once every worker of this config is registered with its scheduler."""
+        for worker in self._workers:
+            await worker.registered.wait()
+
+    async def drain(self) -> None:
+        """Take no new work: health says so, workers finish what they run and sign off, calls under way end."""
+        self._health.draining = True
+        await asyncio.gather(*(worker.drain() for worker in self._workers))
+        await asyncio.gather(*(listener.stop(_GRACE_SECONDS) for listener in self._listeners))
+
+    async def close(self) -> None:
+        """Give back what was opened; tasks have ended before."""
+        await self.site.close()
+
+    @property
+    def health(self) -> Health:
+        """What this part says of its stores."""
+        return self._health
+
+    async def describe(self) -> admin_pb2.Part:
+        """What the admin service tells of this process."""
+        from nlserver.proto import admin_pb2
+
+        part = admin_pb2.Part(
+            version=self._version,
+            pid=os.getpid(),
+            listeners=[listener.address for listener in self._listeners],
+            schedulers=list(self.site.made("scheduler")),
+        )
+        part.started.FromMilliseconds(int(self._started * 1000))
+        for report in await self._health.reports():
+            part.health.add(name=report.name, ok=report.state == "Ok", message=report.message)
+        return part
+
+
+def _health_timeout(config: Config) -> float:
+    limits = [
+        server.services.health.timeout_seconds
+        for server in config.servers
+        if server.services and server.services.health
+    ]
+    return float(max(limits, default=5))
+
+
+def _listener(server: ServerSpec, part: Part) -> Listener:
+    from nlserver.listener import Listener
+
+    if server.services is None:
+        raise Error(
+            Code.INVALID_ARGUMENT,
+            "'services' must be configured",
+            where=f"servers entry for {server.listener.socket_address}",
+        )
+    services = _services(server.services, part)
+    names = [descriptor.full_name for service in services for descriptor in service.descriptors]
+    return Listener(
+        server.listener,
+        [*services, HealthService(part.health, names)],
+        _routes(server.services, part),
+        identity=server.experimental_identity_header.required,
+    )
+
+
+def _services(spec: ServicesSpec, part: Part) -> list[Service]:
+    """The services of one listener; a module is imported only when its service is configured."""
+    made: list[Service] = []
+    site = part.site
+    if spec.cas is not None:
+        from nlserver.services import cas
+
+        made.append(cas.build(spec.cas, site))
+    if spec.ac is not None:
+        from nlserver.services import ac
+
+        made.append(ac.build(spec.ac, site))
+    if spec.bytestream is not None:
+        from nlserver.services import bytestream
+
+        made.append(bytestream.build(spec.bytestream, site))
+    if spec.capabilities is not None:
+        from nlserver.services import capabilities
+
+        read_only = frozenset(item.instance_name for item in spec.ac or () if item.read_only)
+        made.append(capabilities.build(spec.capabilities, site, read_only=read_only))
+    if spec.execution is not None:
+        from nlserver.services import execution
+
+        made.append(execution.build(spec.execution, site))
+    if spec.worker_api is not None:
+        from nlserver.services import worker_api
+
+        made.append(worker_api.build(spec.worker_api, site))
+    if spec.admin is not None:
+        from nlserver.services import admin
+
+        made.append(admin.build(spec.admin, site, part=part.describe))
+    made += _not_yet(spec, site)
+    return made
+
+
+def _not_yet(spec: ServicesSpec, site: Site) -> list[Service]:
+    made: list[Service] = []
+    for later in (spec.fetch, spec.push):
+        made += [item.build(site) for item in later or ()]
+    if spec.experimental_bep is not None:
+        made.append(spec.experimental_bep.build(site))
+    return made
+
+
+def _routes(spec: ServicesSpec, part: Part) -> list[Route]:
+    routes: list[Route] = []
+    if spec.health is not None:
+        routes.append(partial(_status, part.health, spec.health.path or "/status"))
+    if spec.admin is not None:
+        routes.append(partial(_drain, part.site, spec.admin.path or "/admin"))
+    return routes
+
+
+async def _status(health: Health, at: str, method: str, path: str) -> Answer | None:
+    if path != at:
+        return None
+    code, body = await health.page()
+    return Answer(code, body, _JSON)
+
+
+async def _drain(site: Site, at: str, method: str, path: str) -> Answer | None:
+    """NativeLink's admin route: `POST {at}/scheduler/NAME/set_drain_worker/ID/0|1`."""
+    from nlserver.services import admin
+
+    parts = path.removeprefix(f"{at}/").split("/")
+    match parts:
+        case ["scheduler", scheduler, "set_drain_worker", worker, "0" | "1" as drained] if path.startswith(f"{at}/"):
+            pass
+        case _:
+            return None
+    if method != "POST":
+        return Answer(405, b"use POST\n")
+    try:
+        admin.set_drain(site, scheduler, worker, drained == "1")
+    except Error as error:
+        return Answer(500, f"Error: {error}\n".encode())
+    log.info("Drain of a worker was changed", scheduler=scheduler, worker_id=worker, draining=drained == "1")
+    # The text is NativeLink's, also when a drain ends.
+    return Answer(200, f"Draining worker {worker}".encode())
