@@ -1,0 +1,52 @@
+# Everything people do daily. Each target first makes .venv when it is absent or older than pyproject.toml.
+
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+READY := .venv/.ready
+
+.PHONY: help setup up down test test-real lint types fmt bench proto clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+setup: $(READY) ## Make .venv with everything (by uv where it is installed, else by pip)
+
+$(READY): pyproject.toml tools/setup.sh
+	sh tools/setup.sh
+	@touch $@
+
+up: $(READY) ## Bring up a cluster of three workers and run a real action on it
+	.venv/bin/nlctl up --workers 3
+	.venv/bin/nlctl run -- /bin/sh -c 'echo "Hello from a worker in $$PWD"'
+
+down: $(READY) ## Stop that cluster; its data stays
+	.venv/bin/nlctl down
+
+test: $(READY) ## Run the tests that need nothing but Python
+	$(PYTHON) -m pytest -n auto
+
+test-real: $(READY) ## Install real clients (Bazel, buildbox) and run the tests that use them
+	sh tools/install-real-clients.sh
+	$(PYTHON) -m pytest -m "real or slow"
+
+lint: $(READY) ## Check style, format and the floors
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports
+
+types: $(READY) ## Check types
+	.venv/bin/mypy
+
+fmt: $(READY) ## Format the code and mend what can be mended
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+bench: $(READY) ## Measure: every script of tests/bench
+	@for script in tests/bench/*.py; do echo "== $$script"; $(PYTHON) "$$script" || exit 1; done
+
+proto: $(READY) ## Generate the protobuf modules from their sources
+	$(PYTHON) server/nlserver/proto/generate.py
+
+clean: ## Remove .venv and everything that was made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
