@@ -8,10 +8,10 @@ the annotations below; nothing else does.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Final, Protocol, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, NoReturn, Protocol, Self, TypeVar
 
 from nlserver.clock import Clock, SystemClock
 from nlserver.errors import Code, Error
@@ -55,6 +55,7 @@ class Key:
     alias: str | None = None
     most: int = U64
     name: str | None = None
+    beside: bool = False
 
 
 def key(
@@ -65,16 +66,17 @@ def key(
     alias: str | None = None,
     most: int = U64,
     name: str | None = None,
+    beside: bool = False,
 ) -> Any:
     """A field of a Spec.
 
     `zero` is what an explicit 0 in the file means; when no default is given it is the default too. `alias` is a
     second spelling that the file may use, `most` the largest integer, `name` the JSON5 key where it is not the
-    field's name (a Python keyword).
+    field's name (a Python keyword). `beside` is for a union whose one key stands among the other keys of the object.
     """
     if default is dataclasses.MISSING and default_factory is dataclasses.MISSING:
         default = zero
-    metadata = {"key": Key(zero=zero, alias=alias, most=most, name=name)}
+    metadata = {"key": Key(zero=zero, alias=alias, most=most, name=name, beside=beside)}
     if default_factory is not dataclasses.MISSING:
         return dataclasses.field(default_factory=default_factory, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -83,7 +85,9 @@ def key(
 class Spec:
     """One config object. Subclasses are `@dataclass(frozen=True, kw_only=True)`; docstrings are the user's reference.
 
-    `ignores_unknown` is set where NativeLink silently ignores keys that it does not know.
+    `ignores_unknown` is set where NativeLink silently ignores keys that it does not know; `buffered` where it decodes
+    in two steps, which makes integers inside strict (no 2.9) and unions exact (no second key). `elsewhere` names
+    the modules of types that a field's annotation mentions and that are imported only when a file has that key.
 
     A union (an object with exactly one key, the tag) is a Spec subclass that states `kinds=` with the package
     whose modules are named after the tags, or `kinds=""` when all its kinds stand in one module. A kind states
@@ -91,11 +95,16 @@ class Spec:
 
         class StoreSpec(Spec, kinds="nlserver.stores"): ...
         class MemorySpec(StoreSpec, tag="memory"): ...      # in nlserver/stores/memory.py
+
+    A field whose type is a kind, not its union, takes this kind only.
     """
 
     ignores_unknown: ClassVar[bool] = False
+    buffered: ClassVar[bool] = False
+    elsewhere: ClassVar[Mapping[str, str]] = {}
     kinds: ClassVar[str | None] = None
     tags: ClassVar[dict[str, type[Spec]]] = {}
+    tag: ClassVar[str] = ""
 
     def __init_subclass__(cls, *, kinds: str | None = None, tag: str | None = None) -> None:
         super().__init_subclass__()
@@ -103,12 +112,24 @@ class Spec:
             cls.kinds = kinds
             cls.tags = {}
         if tag is not None:
+            cls.tag = tag
             cls.tags[tag] = cls
 
     @classmethod
     def problems(cls, values: Self) -> list[str]:
         """What is wrong with these values taken together, one sentence each; decoding reports them with the place."""
         return []
+
+
+class Unavailable(Spec):
+    """A kind that a config may use and that this version cannot start; `instead` says what to use today."""
+
+    called: ClassVar[str] = ""
+    instead: ClassVar[str] = ""
+
+    def build(self, site: Site) -> NoReturn:
+        """Raises Error UNIMPLEMENTED."""
+        raise Error(Code.UNIMPLEMENTED, f"{self.called or self.tag} is not available yet", remedy=self.instead)
 
 
 @dataclass(frozen=True)
