@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from nlserver.service import InstanceSpec
-from nlserver.spec import Flag, Spec, Text
+from nlserver import log
+from nlserver.proto import remote_execution_pb2, semver_pb2
+from nlserver.reapi.digest import Function
+from nlserver.scheduler import Abilities, Scheduler, scheduler_named
+from nlserver.service import Context, InstanceSpec, Service, instance
+from nlserver.spec import Flag, Site, Spec, Text
+from nlserver.transfer.limits import MOST_BATCH_BYTES
+
+# Bazel up to 6 needs 2.0 within the range; what came after 2.3 is not all served here.
+_LOW: Final = semver_pb2.SemVer(major=2, minor=0)
+_HIGH: Final = semver_pb2.SemVer(major=2, minor=3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,3 +37,80 @@ class CapabilitiesSpec(InstanceSpec):
     """Announce execution; absent means cache only."""
     remote_cache_compression: Flag = False
     """Offer zstd for blobs on the wire."""
+
+
+def build(specs: Sequence[CapabilitiesSpec], site: Site, *, read_only: frozenset[str]) -> Service:
+    """The service for these instances; `read_only` names those whose action cache takes no updates here."""
+    for spec in specs:
+        if spec.remote_cache_compression:
+            log.warn("remote_cache_compression is not available yet", instance_name=spec.instance_name)
+    schedulers = {
+        spec.instance_name: None
+        if spec.remote_execution is None
+        else scheduler_named(site, spec.remote_execution.scheduler)
+        for spec in specs
+    }
+    return Capabilities(schedulers, Function[site.default_function.upper()], read_only)
+
+
+class Capabilities(Service):
+    """REAPI v2, Capabilities. The schedulers stand under their instances, None where there is only a cache."""
+
+    descriptors = (remote_execution_pb2.DESCRIPTOR.services_by_name["Capabilities"],)
+
+    def __init__(
+        self, schedulers: Mapping[str, Scheduler | None], default: Function, read_only: frozenset[str]
+    ) -> None:
+        self._schedulers = schedulers
+        self._default = default
+        self._read_only = read_only
+
+    async def GetCapabilities(
+        self, request: remote_execution_pb2.GetCapabilitiesRequest, context: Context
+    ) -> remote_execution_pb2.ServerCapabilities:
+        """What is served for this instance.
+
+        With no instance configured every name is answered with the cache's part (NativeLink behaviour); else raises
+        Error INVALID_ARGUMENT for an unknown one.
+        """
+        name = request.instance_name
+        scheduler = instance(self._schedulers, name) if self._schedulers else None
+        answer = remote_execution_pb2.ServerCapabilities(
+            cache_capabilities=_cache(name not in self._read_only), low_api_version=_LOW, high_api_version=_HIGH
+        )
+        if scheduler is not None:
+            answer.execution_capabilities.CopyFrom(_execution(await scheduler.abilities(name), self._default))
+        return answer
+
+
+def _number(function: Function) -> remote_execution_pb2.DigestFunction.Value.ValueType:
+    return remote_execution_pb2.DigestFunction.Value.Value(function.name)
+
+
+_FUNCTIONS: Final = [_number(function) for function in Function]
+
+
+def _cache(update_enabled: bool) -> remote_execution_pb2.CacheCapabilities:
+    return remote_execution_pb2.CacheCapabilities(
+        digest_functions=_FUNCTIONS,
+        action_cache_update_capabilities=remote_execution_pb2.ActionCacheUpdateCapabilities(
+            update_enabled=update_enabled
+        ),
+        max_batch_total_size_bytes=MOST_BATCH_BYTES,
+        symlink_absolute_path_strategy=remote_execution_pb2.SymlinkAbsolutePathStrategy.ALLOWED,
+    )
+
+
+def _execution(abilities: Abilities, default: Function) -> remote_execution_pb2.ExecutionCapabilities:
+    priorities = remote_execution_pb2.PriorityCapabilities.PriorityRange(
+        min_priority=abilities.lowest_priority, max_priority=abilities.highest_priority
+    )
+    return remote_execution_pb2.ExecutionCapabilities(
+        # Bazel up to 6 compares the single function with its own, later ones look into the list.
+        digest_function=_number(default),
+        digest_functions=_FUNCTIONS,
+        exec_enabled=True,
+        execution_priority_capabilities=remote_execution_pb2.PriorityCapabilities(priorities=[priorities]),
+        # NativeLink's grpc schedulers learn here which platform properties a scheduler knows (NativeLink behaviour).
+        supported_node_properties=abilities.property_names,
+    )

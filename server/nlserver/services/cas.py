@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
-from nlserver.service import InstanceSpec
-from nlserver.spec import Spec, Text, key
+from google.rpc import status_pb2
+
+from nlserver.errors import Code, Error, invalid
+from nlserver.proto import remote_execution_pb2
+from nlserver.reapi.digest import Digest, Function, digest_of, function_of, is_empty
+from nlserver.reapi.status import status_of
+from nlserver.service import Context, InstanceSpec, Service, instance
+from nlserver.spec import Site, Spec, Text, key
+from nlserver.store import Store, store_named
+from nlserver.transfer.answers import batch_read_response, batch_update_response
+from nlserver.transfer.intake import put_verified, short
+from nlserver.transfer.limits import MOST_BATCH_BYTES
+from nlserver.transfer.spread import spread
+from nlserver.transfer.tree_walk import Pages, Walk, start_of
 
 _LEAST_AVERAGE_CHUNK = 1 << 10
 _MOST_AVERAGE_CHUNK = 1 << 20
@@ -48,3 +63,172 @@ class CasSpec(InstanceSpec):
         if chunking is None or chunking.index_store != values.cas_store:
             return []
         return [f"experimental_chunking.index_store must differ from cas_store {values.cas_store!r}"]
+
+
+_MOST_BATCH_BLOBS: Final = 1 << 16
+_DIGESTS_A_TURN: Final = 2048
+_AT_ONCE: Final = 16
+
+
+def build(specs: Sequence[CasSpec], site: Site) -> Service:
+    """The service for these instances. Raises Error UNIMPLEMENTED for chunking, which is not available yet."""
+    for spec in specs:
+        if spec.experimental_chunking is not None:
+            raise Error(
+                Code.UNIMPLEMENTED,
+                f"experimental_chunking of cas instance {spec.instance_name!r} is not available yet",
+                remedy="Remove experimental_chunking.",
+            )
+    stores = {spec.instance_name: store_named(site, spec.cas_store) for spec in specs}
+    return Cas(stores, Function[site.default_function.upper()])
+
+
+class Cas(Service):
+    """REAPI v2, ContentAddressableStorage. Every upload is verified, whatever the store."""
+
+    descriptors = (remote_execution_pb2.DESCRIPTOR.services_by_name["ContentAddressableStorage"],)
+
+    def __init__(self, stores: Mapping[str, Store], default: Function) -> None:
+        self._stores = stores
+        self._default = default
+
+    async def FindMissingBlobs(
+        self, request: remote_execution_pb2.FindMissingBlobsRequest, context: Context
+    ) -> remote_execution_pb2.FindMissingBlobsResponse:
+        """Those of the digests, each once, that are absent. Raises Error INVALID_ARGUMENT for any malformed digest."""
+        store = instance(self._stores, request.instance_name)
+        wanted = await _by_digest(request.blob_digests, function_of(request.digest_function, self._default))
+        keys = [digest for digest in wanted if not is_empty(digest)]
+        held = await store.sizes(keys) if keys else []
+        missing = [wanted[key] for key, size in zip(keys, held, strict=True) if size is None]
+        return remote_execution_pb2.FindMissingBlobsResponse(missing_blob_digests=missing)
+
+    async def BatchUpdateBlobs(self, request: remote_execution_pb2.BatchUpdateBlobsRequest, context: Context) -> bytes:
+        """Keep small blobs, each by itself; what is present already is not written again.
+
+        Raises Error INVALID_ARGUMENT, before anything is kept, for malformed digests and past the announced total.
+        """
+        store = instance(self._stores, request.instance_name)
+        function = function_of(request.digest_function, self._default)
+        _check_count(len(request.requests))
+        offers = [_Offer(digest_of(one.digest, function), one.data, one.compressor) for one in request.requests]
+        _check_total(sum(len(offer.data) for offer in offers))
+        held = await store.sizes([offer.digest for offer in offers]) if offers else []
+
+        async def keep(place: int) -> status_pb2.Status | None:
+            return await _keep(store, offers[place], present=held[place] is not None)
+
+        outcomes = await spread(range(len(offers)), keep, _AT_ONCE)
+        return batch_update_response(zip((offer.digest for offer in offers), outcomes, strict=True))
+
+    async def BatchReadBlobs(self, request: remote_execution_pb2.BatchReadBlobsRequest, context: Context) -> bytes:
+        """Small blobs, each with its own status. Compressed answers are a client's wish, which need not be granted.
+
+        Raises Error INVALID_ARGUMENT, before anything is read, for malformed digests and past the announced total.
+        """
+        store = instance(self._stores, request.instance_name)
+        function = function_of(request.digest_function, self._default)
+        _check_count(len(request.digests))
+        digests = [digest_of(message, function) for message in request.digests]
+        _check_total(sum(digest.size_bytes for digest in digests))
+
+        async def read(digest: Digest) -> bytes | status_pb2.Status:
+            return await _blob(store, digest)
+
+        outcomes = await spread(digests, read, _AT_ONCE)
+        return batch_read_response(zip(digests, outcomes, strict=True))
+
+    async def GetTree(self, request: remote_execution_pb2.GetTreeRequest, context: Context) -> None:
+        """Every directory below the root, each once, breadth first; what is missing below the root is left out.
+
+        Raises Error NOT_FOUND for an absent root, INVALID_ARGUMENT for blobs that are no directories and for page
+        tokens of other trees.
+        """
+        store = instance(self._stores, request.instance_name)
+        root = digest_of(request.root_digest, function_of(request.digest_function, self._default))
+        if request.page_size < 0:
+            raise invalid(f"page_size {request.page_size} is negative")
+        scope = f"{request.instance_name}\0{root.function.name}\0{root}"
+        pages = Pages(scope, request.page_size, start_of(scope, request.page_token, root))
+        async for message in _pages(store, root, pages):
+            await context.write(message)
+
+
+class _Offer(NamedTuple):
+    digest: Digest
+    data: bytes
+    compressor: int
+
+
+async def _by_digest(
+    messages: Sequence[remote_execution_pb2.Digest], function: Function
+) -> dict[Digest, remote_execution_pb2.Digest]:
+    wanted = {digest_of(message, function): message for message in messages[:_DIGESTS_A_TURN]}
+    for start in range(_DIGESTS_A_TURN, len(messages), _DIGESTS_A_TURN):
+        await asyncio.sleep(0)
+        wanted.update((digest_of(m, function), m) for m in messages[start : start + _DIGESTS_A_TURN])
+    return wanted
+
+
+def _check_count(count: int) -> None:
+    if count > _MOST_BATCH_BLOBS:
+        raise invalid(f"a batch of {count} blobs: at most {_MOST_BATCH_BLOBS} go into one call")
+
+
+def _check_total(total: int) -> None:
+    if total > MOST_BATCH_BYTES:
+        raise invalid(
+            f"a batch of {total} bytes is larger than max_batch_total_size_bytes, {MOST_BATCH_BYTES}",
+            remedy="Send fewer blobs in one call, or large ones by ByteStream.",
+        )
+
+
+async def _keep(store: Store, offer: _Offer, *, present: bool) -> status_pb2.Status | None:
+    digest, data, compressor = offer
+    try:
+        if compressor != remote_execution_pb2.Compressor.IDENTITY:
+            raise invalid(f"compressor {compressor} of {digest} is not announced for batch updates")
+        if present or is_empty(digest):
+            return None
+        await put_verified(store, digest, data)
+    except Error as error:
+        return status_of(error)
+    return None
+
+
+async def _blob(store: Store, digest: Digest) -> bytes | status_pb2.Status:
+    if is_empty(digest):
+        return b""
+    try:
+        data = await store.get(digest)
+    except Error as error:
+        return status_of(error)
+    return data if len(data) == digest.size_bytes else status_of(short(digest, len(data)))
+
+
+async def _pages(store: Store, root: Digest, pages: Pages) -> AsyncGenerator[bytes, None]:
+    walk = Walk(root)
+
+    async def read(digest: Digest) -> bytes | Error:
+        return await _directory(store, digest)
+
+    while batch := walk.take():
+        for digest, found in zip(batch, await spread(batch, read, _AT_ONCE), strict=True):
+            pages.reached(digest)
+            if isinstance(found, Error):
+                if found.code is not Code.NOT_FOUND or digest == root:
+                    raise found
+                continue
+            walk.found(digest, found)
+            if page := pages.add(digest, found):
+                yield page
+    if not pages.started:
+        raise invalid("page_token names a directory that is not in this tree")
+    yield pages.last()
+
+
+async def _directory(store: Store, digest: Digest) -> bytes | Error:
+    try:
+        return b"" if is_empty(digest) else await store.get(digest)
+    except Error as error:
+        return error
