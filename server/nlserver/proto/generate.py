@@ -14,6 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 IMPORT_ROOT = HERE.parent.parent
+_PLUGINS = ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
 
 
 def generate(into: Path) -> None:
@@ -39,6 +40,7 @@ def _protoc(into: Path, imports: list[str]) -> None:
         f"-I{resources.files('grpc_tools') / '_proto'}",
         *(f"-I{path}" for path in imports),
         f"--python_out={into}",
+        *(f"--plugin={name}={Path(sys.executable).parent / name}" for name in _PLUGINS),
         f"--mypy_out=quiet:{into}",
         f"--grpc_python_out={into}",
         f"--mypy_grpc_out=quiet:{into}",
