@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from tests.real.bazel import Bazel, Run
-from tests.real.workspace import COMPILATIONS, PROGRAMS, TESTS, TREE_FILES
+from tests.real.workspace import COMPILATIONS, PROGRAMS, SLOW_ACTIONS, TESTS, TREE_FILES
 
 
 def remote(endpoint: str, cache: str | None = None) -> str:
@@ -27,8 +27,25 @@ def builds_everything_remotely(bazel: Bazel, *options: str) -> Run:
     return run
 
 
+def program_is_right(bazel: Bazel, program: int) -> None:
+    """A program that was built and fetched prints the number that the generator of the project knows."""
+    printed = subprocess.run([bazel.output(f"app/main{program}")], capture_output=True, text=True, check=True).stdout
+    assert printed == bazel.workspace.expected(program)
+
+
+def programs_are_right(bazel: Bazel) -> None:
+    """So do all."""
+    for program in range(PROGRAMS):
+        program_is_right(bazel, program)
+
+
+def slow_actions_are_right(bazel: Bazel) -> None:
+    """`//slow:all` holds what each of its actions wrote."""
+    assert bazel.output("slow/all.txt").read_text().split() == [f"s{index}" for index in range(SLOW_ACTIONS)]
+
+
 def outputs_are_right(bazel: Bazel) -> None:
-    """The programs print the numbers that the generator of the project knows; trees and lists of files are whole."""
+    """The programs print what they should; trees and lists of files are whole."""
     for program in range(PROGRAMS):
         printed = subprocess.run(
             [bazel.output(f"app/main{program}")], capture_output=True, text=True, check=True

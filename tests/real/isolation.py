@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -26,20 +28,34 @@ def enter() -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
-def bind(source: Path, target: Path) -> None:
-    """Let `source` be seen at `target`, which is made when it does not exist."""
+@contextmanager
+def bound(source: Path, target: Path) -> Iterator[None]:
+    """Let `source` be seen at `target` meanwhile; folders that are made for it are removed again."""
     source.mkdir(parents=True, exist_ok=True)
+    made = [folder for folder in (target, *target.parents) if not folder.exists()]
     target.mkdir(parents=True, exist_ok=True)
     subprocess.run(["mount", "--bind", str(source), str(target)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(target)], check=True)
+        for folder in made:
+            folder.rmdir()
 
 
-def cover(file: Path, text: str, scratch: Path) -> None:
-    """Let `file` read as `text`."""
+@contextmanager
+def covered(file: Path, text: str, scratch: Path) -> Iterator[None]:
+    """Let `file` read as `text` meanwhile."""
     scratch.write_text(text)
     subprocess.run(["mount", "--bind", str(scratch), str(file)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(file)], check=True)
 
 
 def binding(source: Path, target: Path, command: list[str]) -> list[str]:
     """`command` in mounts of its own, where `source` is seen at `target`."""
-    script = 'mkdir -p "$1" "$2" && mount --bind "$1" "$2" && shift 2 && exec "$@"'
+    source.mkdir(parents=True, exist_ok=True)
+    script = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
     return ["unshare", "--mount", "sh", "-c", script, "sh", str(source), str(target), *command]

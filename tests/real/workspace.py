@@ -21,6 +21,7 @@ CC_TESTS: Final = 10
 SH_TESTS: Final = 4
 GENRULES: Final = 30
 TREE_FILES: Final = 60
+SLOW_ACTIONS: Final = 9
 
 COMPILATIONS: Final = PACKAGES * LIBRARIES_PER_PACKAGE + 2 * CPP_LIBRARIES + PROGRAMS + CC_TESTS
 TESTS: Final = CC_TESTS + SH_TESTS + CPP_LIBRARIES
@@ -148,6 +149,7 @@ class Workspace:
         self._write_programs()
         self._write_tests()
         self._write_genrules()
+        self._write_slow()
         self._write_broken()
 
     def cluster(self, lines: str) -> None:
@@ -268,6 +270,16 @@ class Workspace:
         ]
         self._write("gen/defs.bzl", _TREE_RULE)
         self._build("gen", lines)
+
+    def _write_slow(self) -> None:
+        names = [f"s{index}" for index in range(SLOW_ACTIONS)]
+        manual = ["manual"]
+        lines = [
+            rule("genrule", name, outs=[f"{name}.txt"], cmd=f"sleep 3; echo {name} > $@", tags=manual) for name in names
+        ]
+        sources = [f":{name}" for name in names]
+        lines.append(rule("genrule", "all", srcs=sources, outs=["all.txt"], cmd="cat $(SRCS) > $@", tags=manual))
+        self._build("slow", lines)
 
     def _write_broken(self) -> None:
         self._write("broken/source.c", f'#error "{COMPILE_ERROR}"\n')

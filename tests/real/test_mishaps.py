@@ -1,0 +1,76 @@
+"""A build goes on when a worker dies in the middle of it, and when blobs are gone that were there before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.real import build, sites
+from tests.real.bazel import Bazel
+from tests.real.sites import Site
+from tests.real.workspace import PROGRAMS
+
+pytestmark = pytest.mark.real
+TARGETS = ("//app/...", "//src/...", "//gen/...")
+
+
+@pytest.fixture
+def site(tmp_path: Path, bazel: Bazel) -> Iterator[Site]:
+    with sites.seed(tmp_path, 3) as running:
+        bazel.workspace.cluster(build.remote(running.endpoint, running.cache))
+        bazel.clean()
+        yield running
+
+
+def test_a_build_finishes_although_a_worker_is_killed_while_it_executes_actions(
+    site: Site, bazel: Bazel, tmp_path: Path
+) -> None:
+    victim, *others = site.workers
+    said = tmp_path / "bazel.log"
+    with said.open("w") as output:
+        building = bazel.start("build", "//slow:all", "//app/...", output=output)
+        victim.wait_for("Executing action", 10)
+        victim.kill()
+        assert building.poll() is None, "the build was over before the worker was killed"
+        code = building.wait(200)
+    assert code == 0, said.read_text()
+    build.slow_actions_are_right(bazel)
+    for program in range(PROGRAMS):
+        printed = subprocess.run(
+            [bazel.output(f"app/main{program}")], capture_output=True, text=True, check=True
+        ).stdout
+        assert printed == bazel.workspace.expected(program)
+    assert all(worker.lines("Executing action") for worker in others)
+
+
+def test_blobs_that_were_lost_between_two_builds_are_made_or_uploaded_again(site: Site, bazel: Bazel) -> None:
+    bazel.run("build", *TARGETS)
+    assert site.lose_every_blob() > 1000
+    bazel.clean()
+    again = bazel.run("build", *TARGETS)
+    assert again.processes["remote"] > 0
+    build.outputs_are_right(bazel)
+
+
+def test_a_build_finishes_although_every_blob_is_lost_in_the_middle_of_it(
+    site: Site, bazel: Bazel, tmp_path: Path
+) -> None:
+    said = tmp_path / "bazel.log"
+    with said.open("w") as output:
+        building = bazel.start("build", *TARGETS, output=output)
+        site.workers[0].wait_for("Executing action", 50)
+        lost = site.lose_every_blob()
+        assert building.poll() is None, "the build was over before the blobs were lost"
+        code = building.wait(200)
+    assert code == 0, said.read_text()
+    assert lost > 100
+    build.outputs_are_right(bazel)
+
+
+def test_an_input_that_is_lost_between_two_builds_is_uploaded_again(site: Site, bazel: Bazel) -> None:
+    bazel.run("build", "//gen:g0")
+    site.lose_every_blob()
+    again = bazel.run("build", "//gen:g1", "//gen:g0", "--noremote_accept_cached")
+    assert "remote cache hit" not in again.processes

@@ -1,0 +1,156 @@
+"""`nlctl up --workers 3` and Bazel: what the README promises."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.real import build
+from tests.real.bazel import Bazel, Run
+from tests.real.programs import program
+from tests.real.workspace import COMPILE_ERROR, TEST_FAILURE
+
+pytestmark = pytest.mark.real
+WORKERS = 3
+
+
+class Cluster:
+    """A cluster that `nlctl up` started, with its state below `home`."""
+
+    def __init__(self, home: Path) -> None:
+        self._environment = {
+            **os.environ,
+            "XDG_STATE_HOME": str(home / "state"),
+            "XDG_CONFIG_HOME": str(home / "config"),
+            "XDG_CACHE_HOME": str(home / "cache"),
+        }
+        self._home = home
+
+    def nlctl(self, *arguments: str) -> str:
+        ended = subprocess.run(
+            [program("nlctl"), *arguments],
+            env=self._environment,
+            cwd=self._home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert ended.returncode == 0, f"nlctl {' '.join(arguments)} ended with {ended.returncode}:\n{ended.stderr}"
+        return ended.stdout
+
+    def items(self, *arguments: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = json.loads(self.nlctl(*arguments, "-o", "json"))["items"]
+        return items
+
+    def executed(self) -> Mapping[str, int]:
+        """How many actions each worker ran, counted as the guide counts them."""
+        lines = [line for line in self.nlctl("logs").splitlines() if "Executing action" in line]
+        return collections.Counter(line.split()[0] for line in lines)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory, bazel: Bazel) -> Iterator[Cluster]:
+    running = Cluster(tmp_path_factory.mktemp("up"))
+    try:
+        running.nlctl("up", "--workers", str(WORKERS))
+        bazel.workspace.cluster(running.nlctl("bazelrc") + "build --config=nlctl --jobs=50\n")
+        yield running
+    finally:
+        running.nlctl("down", "--wipe", "--yes")
+
+
+@pytest.fixture(scope="module")
+def first(cluster: Cluster, bazel: Bazel) -> Run:
+    return build.builds_everything_remotely(bazel)
+
+
+def test_the_build_is_right(first: Run, bazel: Bazel) -> None:
+    build.outputs_are_right(bazel)
+
+
+def test_all_workers_executed_actions(first: Run, cluster: Cluster) -> None:
+    executed = cluster.executed()
+    assert len(executed) == WORKERS
+    assert sum(executed.values()) >= first.processes["remote"]
+
+
+def test_a_second_up_changes_nothing(first: Run, cluster: Cluster) -> None:
+    before = cluster.items("ps")
+    cluster.nlctl("up", "--workers", str(WORKERS))
+    assert [item["pid"] for item in cluster.items("ps")] == [item["pid"] for item in before]
+
+
+def test_after_clean_everything_is_a_cache_hit(first: Run, bazel: Bazel) -> None:
+    build.is_all_cache_hits(bazel, first)
+    build.outputs_are_right(bazel)
+
+
+def test_after_clean_everything_is_a_cache_hit_when_outputs_stay_remote(first: Run, bazel: Bazel) -> None:
+    build.is_all_cache_hits(bazel, first, "--remote_download_minimal")
+    assert not bazel.output("app/main0").exists()
+
+
+def test_a_build_whose_outputs_stay_remote_is_executed_by_the_cluster(cluster: Cluster, bazel: Bazel) -> None:
+    bazel.clean()
+    options = ("--noremote_accept_cached", "--remote_download_minimal")
+    run = bazel.run("build", "//app/...", *options)
+    assert "remote cache hit" not in run.processes
+    assert not bazel.output("app/main0").exists()
+    # Asked for by name, a program comes down after all.
+    bazel.run("build", "//app:main0", "--remote_download_toplevel")
+    build.program_is_right(bazel, 0)
+
+
+def test_a_failing_test_is_reported_as_a_failing_test(cluster: Cluster, bazel: Bazel) -> None:
+    run = bazel.run("test", "//broken:fails", code=3)
+    assert TEST_FAILURE in run.text
+    assert "FAILED" in next(line for line in run.text.splitlines() if line.startswith("//broken:fails"))
+
+
+def test_a_compiler_error_is_reported_with_its_text(cluster: Cluster, bazel: Bazel) -> None:
+    run = bazel.run("build", "//broken:source", code=1)
+    assert f'error: #error "{COMPILE_ERROR}"' in run.text
+
+
+def test_the_exit_code_and_the_words_of_a_failing_action_come_back(cluster: Cluster, bazel: Bazel) -> None:
+    run = bazel.run("build", "//broken:exits_7", code=1)
+    assert "(Exit 7)" in run.text
+    assert "seven reasons" in run.text
+
+
+def test_a_build_finishes_although_a_worker_is_killed_and_the_worker_comes_back(
+    cluster: Cluster, bazel: Bazel, tmp_path: Path
+) -> None:
+    bazel.clean()
+    before = sum(cluster.executed().values())
+    said = tmp_path / "bazel.log"
+    with said.open("w") as output:
+        building = bazel.start("build", "//slow:all", "//app/...", "--noremote_accept_cached", output=output)
+        _wait(lambda: sum(cluster.executed().values()) > before + 30)
+        victim = next(item for item in cluster.items("ps") if item["name"] == "worker-1")
+        os.kill(victim["pid"], signal.SIGKILL)
+        assert building.poll() is None, "the build was over before the worker was killed"
+        code = building.wait(200)
+    assert code == 0, said.read_text()
+    build.slow_actions_are_right(bazel)
+    build.programs_are_right(bazel)
+    _wait(lambda: len(cluster.items("workers", "ls")) == WORKERS)
+    assert next(item for item in cluster.items("ps") if item["name"] == "worker-1")["pid"] != victim["pid"]
+
+
+def _wait(holds: Any) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
