@@ -59,8 +59,15 @@ class Digest(NamedTuple):
 class HasDigest(Protocol):
     """The protobuf message Digest, or anything shaped like it."""
 
-    hash: str
-    size_bytes: int
+    @property
+    def hash(self) -> str:
+        """The hash as text."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """The size as stated."""
+        ...
 
 
 def hasher(function: Function) -> Hasher:
