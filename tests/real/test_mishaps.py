@@ -37,11 +37,7 @@ def test_a_build_finishes_although_a_worker_is_killed_while_it_executes_actions(
         code = building.wait(200)
     assert code == 0, said.read_text()
     build.slow_actions_are_right(bazel)
-    for program in range(PROGRAMS):
-        printed = subprocess.run(
-            [bazel.output(f"app/main{program}")], capture_output=True, text=True, check=True
-        ).stdout
-        assert printed == bazel.workspace.expected(program)
+    build.programs_are_right(bazel)
     assert all(worker.lines("Executing action") for worker in others)
 
 

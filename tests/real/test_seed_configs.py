@@ -53,7 +53,7 @@ def test_the_greps_of_the_guide_find_what_it_says(site: Site) -> None:
 # The guide's own line, which Bazel reads as one property with a comma in its value, and what it means.
 @pytest.mark.parametrize("asked", [("OSFamily=linux,ISA=x86-64",), ("OSFamily=linux", "ISA=x86-64")])
 def test_actions_that_ask_for_the_properties_of_the_guide_run(site: Site, bazel: Bazel, asked: tuple[str, ...]) -> None:
-    options = [f"--remote_default_exec_properties={property}" for property in asked]
+    options = [f"--remote_default_exec_properties={pair}" for pair in asked]
     bazel.clean()
     run = bazel.run("build", "//gen:g0", "--noremote_accept_cached", *options)
     assert run.processes["remote"] == 1
