@@ -53,7 +53,8 @@ class Limit(StrEnum):
     DISK = "disk_full"
 
 
-class Held(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Held:
     """What a store holds: how many values, and the bytes that they count for."""
 
     count: int

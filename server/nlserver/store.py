@@ -12,15 +12,20 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import ClassVar, Protocol, cast, runtime_checkable
 
-from nlserver.errors import Code, Error
+from nlserver.errors import Code, Error, invalid
 from nlserver.reapi.digest import Digest
 from nlserver.spec import Site, Spec
 from nlserver.streams import CHUNK_BYTES, Chunks, gather, once
 
 Key = Digest | str
 """The name of a value: a Digest, or a free string for values that are no blobs."""
+
+
+def is_empty(key: Key) -> bool:
+    """Whether this names the blob of no bytes, which is always present and never kept."""
+    return isinstance(key, Digest) and key.size_bytes == 0
 
 
 class Missing(Error):
@@ -49,6 +54,9 @@ class Store(ABC):
     The empty blob is always present and readable and is never kept (REAPI v2, FindMissingBlobs): kinds that hold
     bytes treat a Digest of 0 bytes so.
     """
+
+    keeps_values: ClassVar[bool] = True
+    """False where nothing that is written can ever be read."""
 
     @abstractmethod
     async def sizes(self, keys: Sequence[Key]) -> list[int | None]:
@@ -137,6 +145,7 @@ class Wrapper(Store):
         return {"backend": self.backend}
 
 
+@runtime_checkable
 class LocalFiles(Protocol):
     """A store whose blobs are files of this machine, so that a worker can hard-link its inputs."""
 
@@ -172,6 +181,12 @@ EvictionCallback = Callable[[Key], None]
 def store_named(site: Site, name: str) -> Store:
     """The root store of this name; see `Site.named`."""
     return cast(Store, site.named("store", name))
+
+
+async def expect_no_bytes(key: Key, chunks: Chunks) -> None:
+    """Pull what is written under the empty digest. Raises Error INVALID_ARGUMENT when there is any byte."""
+    async for chunk in chunks:
+        raise invalid(f"{key} names the empty blob, but {len(chunk)} bytes or more were sent")
 
 
 async def file_chunks(path: Path) -> AsyncIterator[bytes]:

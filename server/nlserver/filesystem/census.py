@@ -1,0 +1,71 @@
+"""Who is in the store: one scan of its directories, which costs 3-5 us a file."""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from nlserver.eviction import Held
+from nlserver.filesystem.layout import DIGESTS, STRINGS, Layout, is_value
+
+MOST_CANDIDATES: Final = 50_000
+"""So many of the least recent files are remembered from a scan; when they are used up, the next scan is due."""
+
+
+def rounded(size: int, block: int) -> int:
+    """What a file of this size counts for: whole blocks."""
+    return -(-size // block) * block
+
+
+class Candidate(NamedTuple):
+    """A file that may go: when it was used (nanoseconds since 1970) and its name relative to `content_path`."""
+
+    used_ns: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Census:
+    """What a scan found."""
+
+    held: Held
+    oldest: list[Candidate]
+    """Candidates, the least recent first."""
+    foreign: list[str]
+    """Names of files that are no values; nobody counts or evicts them."""
+    orphans: list[str]
+    """Paths of executable twins whose blob is gone."""
+
+
+def census(layout: Layout, block: int) -> Census:
+    """Scan the store. Blocking. Files that come or go meanwhile may or may not be in it."""
+    twins = {name: status.st_size for name, status in _files(layout.twins)}
+    count = size = 0
+    foreign: list[str] = []
+    least: list[Candidate] = []
+    for part, directory in zip((DIGESTS, STRINGS), layout.directories, strict=True):
+        for name, status in _files(directory):
+            if not is_value(part, name):
+                foreign.append(f"{part}/{name}")
+                continue
+            count += 1
+            size += rounded(status.st_size, block)
+            if part == DIGESTS:
+                size += rounded(twins.pop(name, 0), block)
+            least.append(Candidate(status.st_atime_ns, f"{part}/{name}"))
+            if len(least) >= 2 * MOST_CANDIDATES:
+                least = heapq.nsmallest(MOST_CANDIDATES, least)
+    oldest = heapq.nsmallest(MOST_CANDIDATES, least)
+    return Census(Held(count, size), oldest, foreign, [f"{layout.twins}/{name}" for name in twins])
+
+
+def _files(directory: str) -> Iterator[tuple[str, os.stat_result]]:
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                with suppress(FileNotFoundError):
+                    yield entry.name, entry.stat(follow_symlinks=False)

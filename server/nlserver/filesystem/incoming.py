@@ -1,0 +1,83 @@
+"""One value on its way into the store: a temporary file that becomes the value's file in one move, or goes.
+
+The bytes are on the disk before the name is: after a crash a file under its final name is whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from nlserver import fs
+from nlserver.clock import Clock
+from nlserver.filesystem import recency
+
+VALUE_MODE = 0o444
+TWIN_MODE = 0o555
+
+
+class Incoming:
+    """A temporary file. All methods block; calls follow one another, and `discard` comes last in every case."""
+
+    def __init__(self, path: str, clock: Clock, *, make_room: Callable[[int], bool], keep_cached: bool = True) -> None:
+        self.size = 0
+        self._path = path
+        self._clock = clock
+        self._make_room = make_room
+        self._keep_cached = keep_cached
+        self._fd = -1
+
+    def append(self, parts: Sequence[bytes]) -> None:
+        """Add bytes. Raises OSError, without space only after trying to make room once."""
+        fs.write_all(self._open(), parts, self._make_room)
+        self.size += sum(map(len, parts))
+
+    def copy(self, source: int) -> None:
+        """Add what an open file holds from its position on."""
+        fs.copy_all(source, self._open())
+        self.size = os.fstat(self._fd).st_size
+
+    def seal(self, mode: int = VALUE_MODE) -> None:
+        """Bring everything to the disk, with its final times and mode."""
+        fd = self._open()
+        os.fchmod(fd, mode)
+        recency.stamp(fd, self._clock.wall())
+        os.fdatasync(fd)
+        if not self._keep_cached:
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def replace(self, final: str) -> int | None:
+        """Move the sealed file under its final name, and give the size of what stood there, or None."""
+        try:
+            before = os.lstat(final).st_size
+        except FileNotFoundError:
+            before = None
+        os.rename(self._path, final)
+        return before
+
+    def settle(self, final: str) -> bool:
+        """Give the sealed file its final name unless that name exists already; whether it was given."""
+        try:
+            os.link(self._path, final)
+        except FileExistsError:
+            return False
+        return True
+
+    def discard(self) -> None:
+        """Close, and remove the temporary name if it is still there."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            fs.unlink(self._path)
+
+    def _open(self) -> int:
+        if self._fd >= 0:
+            return self._fd
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            self._fd = os.open(self._path, flags, 0o600)
+        except FileNotFoundError:
+            # Somebody cleared `temp_path` under the running store.
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            self._fd = os.open(self._path, flags, 0o600)
+        return self._fd
