@@ -1,0 +1,35 @@
+"""The three doors of `nlctl`: version and help cost no more than the interpreter, everything else goes on to `main`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command line of this process; returns its exit code."""
+    words = sys.argv[1:]
+    if words in (["--version"], ["-V"]):
+        from nlctl import VERSION
+
+        return _written(f"nlctl {VERSION}\n")
+    if not words or words in (["--help"], ["-h"], ["help"]):
+        from nlctl.manual import root
+
+        return _written(root())
+    from nlctl.main import run
+
+    return run(words)
+
+
+def _written(text: str) -> int:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = None
+        return 141
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,104 @@
+"""`nlctl down`: stop a cluster, and remove its data on demand."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+import typer
+
+from nlctl.arguments import seconds
+from nlctl.exits import Exit
+from nlctl.faults import NOT_READY, Fault, fix
+from nlctl.launch.backends.processes import Processes
+from nlctl.launch.ledger import Ledger, known
+from nlctl.launch.process import end
+from nlctl.session import Session
+from nlctl.ui import Column, human_bytes
+
+EPILOG = """\b
+Examples:
+  nlctl down                  stop the latest cluster, keep its data
+  nlctl down --wipe --yes     and remove everything it stored
+  nlctl down --all
+\b
+Exit status: 0 down, 2 --wipe without --yes where nobody can be asked, 4 nothing there, 6 it did not end
+"""
+_COLUMNS = (Column("CLUSTER", "name"), Column("STOPPED", "stopped"), Column("DATA", "data_bytes", human_bytes))
+
+
+def command(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Every cluster of this user.")] = False,
+    wipe: Annotated[bool, typer.Option("--wipe", help="Remove its blobs, configs and logs too.")] = False,
+    grace: Annotated[str, typer.Option(help="How long parts may finish what they do.")] = "10s",
+) -> int:
+    """Stop a cluster: workers finish or give up what they run, then the scheduler and the CAS end.
+
+    Data, configs and logs stay until --wipe.
+    """
+    session: Session = ctx.obj
+    names = known(session.state) if every else [session.cluster(name).name]
+    limit = seconds(grace)
+    if wipe:
+        _confirm(session, names)
+    done = [_one(session, session.ledger(one), limit, wipe=wipe) for one in names]
+    _tell(session, done, wipe=wipe)
+    return Exit.OK
+
+
+def _confirm(session: Session, names: list[str]) -> None:
+    size = sum(session.ledger(name).bytes_of_data() for name in names)
+    which = ", ".join(repr(name) for name in names)
+    what = f"this deletes {human_bytes(size)} of cached objects of cluster {which}"
+    session.confirm(what, names[0] if len(names) == 1 else "all")
+
+
+def _one(session: Session, ledger: Ledger, grace: float, *, wipe: bool) -> dict[str, Any]:
+    began = time.monotonic()
+    with ledger.locked():
+        stopped = _stop(session, ledger, grace)
+        size = ledger.bytes_of_data()
+        ledger.forget(data=wipe)
+    if wipe:
+        session.forget(ledger.name)
+    took = int((time.monotonic() - began) * 1000)
+    return {
+        "name": ledger.name,
+        "stopped": stopped,
+        "wiped": wipe,
+        "data_bytes": 0 if wipe else size,
+        "data": str(ledger.data),
+        "took_ms": took,
+    }
+
+
+def _stop(session: Session, ledger: Ledger, grace: float) -> int:
+    """End every part of this cluster; answers how many there were."""
+    backend = Processes(ledger)
+    gone: list[str] = []
+    for report in backend.stop(grace, time.monotonic() + grace + 5.0):
+        if report.state == "gone":
+            gone.append(report.name)
+            session.ui.step("down", report.name, f"{report.name} stopped", state="gone")
+        else:
+            session.ui.waiting(f"{report.name} is {report.state}")
+    if backend.reports() is not None:
+        raise Fault(
+            NOT_READY,
+            f"cluster {ledger.name!r} did not end in time",
+            fixes=[fix("see what is left", "nlctl", "-C", ledger.name, "ps"), fix("give it more time with --grace")],
+        )
+    orphans = ledger.leftovers()
+    end(orphans, grace)
+    return len(gone) + len(orphans)
+
+
+def _tell(session: Session, done: list[dict[str, Any]], *, wipe: bool) -> None:
+    for one in done:
+        kept = f" Data kept: {human_bytes(one['data_bytes'])} in {one['data']}  (--wipe removes it)"
+        took = one["took_ms"] / 1000
+        session.ui.say(f'Cluster "{one["name"]}" is down in {took:.1f}s.' + (" Removed." if wipe else kept))
+    if session.ui.structured or session.ui.format == "name":
+        session.ui.items("nlctl.down/v1", done, _COLUMNS)

@@ -1,0 +1,128 @@
+"""`nlctl up`: start a cluster, or bring it to the asked shape."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Annotated, Any
+
+import typer
+
+from nlctl.arguments import seconds
+from nlctl.exits import Exit
+from nlctl.launch.ledger import Ledger
+from nlctl.launch.plan import Sign, Step
+from nlctl.launch.reconcile import Asked, Plan, Reconciliation, plan
+from nlctl.launch.wish import HOST
+from nlctl.session import Session
+
+EPILOG = """\b
+Examples:
+  nlctl up                            three workers
+  nlctl up --workers 5                the same cluster with five
+  nlctl up --name two --base-port auto
+  nlctl up --dry-run -o json
+\b
+Exit status: 0 up, 5 a part or canary failed, 6 not ready in time, 7 port or lock taken, 13 an edited config is wrong
+"""
+
+
+def command(
+    ctx: typer.Context,
+    workers: Annotated[int | None, typer.Option(help="How many workers; 3 for a new cluster.")] = None,
+    name: Annotated[str, typer.Option(help="Which cluster; the latest one, or dev.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show the plan and change nothing.")] = False,
+    cas_size: Annotated[str | None, typer.Option(help="Most that the CAS keeps: 10gb, 500mb, 2Gi.")] = None,
+    base_port: Annotated[str | None, typer.Option(help="First port P (P, P+1, P+10), or auto.")] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return before the cluster is ready.")] = False,
+    wait_timeout: Annotated[str, typer.Option(help="Longest wait until it is ready.")] = "60s",
+    keep_on_fail: Annotated[bool, typer.Option("--keep-on-fail", help="Do not undo a failed start.")] = False,
+) -> int:
+    """Start CAS, scheduler and workers on this machine, or bring a running cluster to this shape.
+
+    Ready means proven: an action ran on every worker, its output came back, and a second run was a cache hit.
+    Running it again changes nothing; with another number of workers it adds them, or drains and stops the last ones.
+    """
+    session: Session = ctx.obj
+    asked = Asked(workers, _size(cas_size), base_port, not no_wait, seconds(wait_timeout), keep_on_fail)
+    ledger = session.ledger(name)
+    with ExitStack() as lock:
+        if not dry_run:
+            lock.enter_context(ledger.locked())
+        reconciliation = Reconciliation(ledger, session.ui, asked)
+        reports = Reconciliation.look(ledger) if dry_run else reconciliation.reports()
+        made = plan(ledger, asked, reports)
+        _show(session, made, dry_run=dry_run)
+        if made.changes and not dry_run:
+            reconciliation.carry_out(made, reports)
+    return _done(session, ledger, made, reconciliation.seconds, dry_run=dry_run)
+
+
+def _size(text: str | None) -> str | None:
+    if text is not None:
+        from nlctl.sizes import parse
+
+        parse(text)
+    return text
+
+
+def _show(session: Session, made: Plan, *, dry_run: bool) -> None:
+    ui = session.ui
+    for note in made.notes:
+        ui.warn(note)
+    if not made.changes:
+        return
+    if not dry_run:
+        ui.say(_text(made))
+
+
+def _text(made: Plan) -> str:
+    lines = [f'Plan for cluster "{made.wish.name}" (backend: process)']
+    shown = [one for one in _folded(made.steps) if one[0] is not Sign.KEEP]
+    return "\n".join([*lines, *(f"  {sign} {names:<24} {reason}".rstrip() for sign, names, reason in shown)])
+
+
+def _folded(steps: list[Step]) -> list[tuple[Sign, str, str]]:
+    """Steps as lines; workers in a row that fare alike share one."""
+    lines: list[tuple[Sign, str, str, str]] = []
+    for step in steps:
+        is_worker = step.member.startswith("worker-")
+        if lines and is_worker and lines[-1][1].startswith("worker-") and lines[-1][::3] == (step.sign, step.reason):
+            lines[-1] = (step.sign, lines[-1][1], step.member, step.reason)
+        else:
+            lines.append((step.sign, step.member, step.member, step.reason))
+    return [(sign, first if first == last else f"{first} .. {last}", reason) for sign, first, last, reason in lines]
+
+
+def _done(session: Session, ledger: Ledger, made: Plan, took: float, *, dry_run: bool) -> int:
+    ui = session.ui
+    if not made.changes:
+        ui.say(f'Cluster "{ledger.name}" already matches ({len(made.names)} parts healthy). Nothing to do.')
+    if not dry_run:
+        before = session.remember(ledger.name)
+        if made.changes:
+            was = f" Context set to {ledger.name!r} (was: {before})." if before else ""
+            ui.say(f'Cluster "{ledger.name}" is up in {took:.1f}s.{was}')
+            ui.say("")
+            ui.say("Try it   nlctl run -- echo hello")
+            ui.say("Bazel    bazel build --config=nl //...      after:  nlctl bazelrc --write")
+            ui.say("Look     nlctl status        Stop    nlctl down")
+    text = _text(made) if dry_run and made.changes else ""
+    ui.item("nlctl.up/v1", _document(made, ledger, dry_run=dry_run), text, name=ledger.name)
+    return Exit.OK
+
+
+def _document(made: Plan, ledger: Ledger, *, dry_run: bool) -> dict[str, Any]:
+    ports = made.wish.ports
+    return {
+        "name": ledger.name,
+        "dry_run": dry_run,
+        "changed": made.changes,
+        "workers": made.wish.workers,
+        "endpoints": {
+            "cas": f"grpc://{HOST}:{ports.cas}",
+            "scheduler": f"grpc://{HOST}:{ports.scheduler}",
+            "worker_api": f"grpc://{HOST}:{ports.worker_api}",
+        },
+        "home": str(ledger.home),
+        "steps": [{"sign": str(s.sign), "member": s.member, "reason": s.reason} for s in made.steps],
+    }

@@ -1,0 +1,132 @@
+"""Digests in any text that people have at hand: a hash, a resource name, a pasted error. Pure.
+
+Whoever asks for a DIGEST takes all of these, because they are what logs and error messages show.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from nlserver.reapi.digest import LARGEST_SIZE, Function
+
+from nlctl.faults import BAD_DIGEST, Fault, fix
+
+_HEX: Final = "[0-9a-fA-F]"
+_HASH: Final = re.compile(rf"(?<!{_HEX})({_HEX}{{64}})(?!{_HEX})")
+_SIZE_AFTER: Final = re.compile(r"[-/:](\d{1,19})(?![0-9a-fA-F]*[a-fA-F])")
+_NAMED_SIZE_AFTER: Final = re.compile(
+    r"""["']?\s*[,;]?\s*["']?size_?bytes["']?\s*[:=]?\s*["']?(\d{1,19})""", re.IGNORECASE
+)
+_NAMED_SIZE_BEFORE: Final = re.compile(
+    r"""size_?bytes["']?\s*[:=]?\s*["']?(\d{1,19})["']?\s*[,;]?\s*["']?hash["']?\s*[:=]?\s*["']?$""", re.IGNORECASE
+)
+_FUNCTION_BEFORE: Final = re.compile(r"(sha256|blake3)[/:]$", re.IGNORECASE)
+_RESOURCE_BEFORE: Final = re.compile(
+    r"(?P<prefix>[^\s\"'`(<\[]*?)(?:uploads/[0-9a-fA-F-]{36}/)?"
+    r"(?:compressed-blobs/[a-z0-9]+|blobs)/(?:(?:sha256|blake3)/)?$"
+)
+_SCHEME: Final = re.compile(r"[a-z0-9+]+://[^/\s]*/?")
+_PREFIX: Final = re.compile(rf"{_HEX}{{8,63}}")
+_WRAPPED: Final = re.compile(r"\s*\n\s*")
+_SHA1_DIGITS: Final = 40
+_LOOK_BACK: Final = 400
+
+
+@dataclass(frozen=True)
+class Found:
+    """A digest in a text; None for what the text does not tell."""
+
+    hash: str
+    size_bytes: int | None = None
+    function: Function | None = None
+    instance: str | None = None
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The first digits of a hash, at least 8."""
+
+    digits: str
+
+
+def find(text: str) -> list[Found]:
+    """Every digest in a text, in order, each once. A terminal may have wrapped the text, even inside a hash."""
+    found = list(_merged(_scan(text)))
+    return found or list(_merged(_scan(_WRAPPED.sub("", text))))
+
+
+def parse(text: str) -> list[Found] | Prefix:
+    """What a DIGEST argument names: the digests in it, or a hash's first digits. Raises Fault BAD_DIGEST."""
+    if found := find(text):
+        return found
+    word = text.strip().lower()
+    if len(word) == _SHA1_DIGITS and _PREFIX.fullmatch(word):
+        raise _bad(text, "40 hex digits are a SHA-1, as Git uses; the CAS names blobs by SHA256 or BLAKE3")
+    if _PREFIX.fullmatch(word):
+        return Prefix(word)
+    raise _bad(text, _reason(word))
+
+
+def _scan(text: str) -> Iterator[Found]:
+    for match in _HASH.finditer(text):
+        before = text[max(0, match.start() - _LOOK_BACK) : match.start()]
+        after = text[match.end() : match.end() + 80]
+        size = _size(before, after)
+        if size is not None and size > LARGEST_SIZE:
+            continue
+        yield Found(match[1].lower(), size, _function(before), _instance(before))
+
+
+def _size(before: str, after: str) -> int | None:
+    for match in (_SIZE_AFTER.match(after), _NAMED_SIZE_AFTER.match(after), _NAMED_SIZE_BEFORE.search(before)):
+        if match is not None:
+            return int(match[1])
+    return None
+
+
+def _function(before: str) -> Function | None:
+    match = _FUNCTION_BEFORE.search(before)
+    return Function[match[1].upper()] if match else None
+
+
+def _instance(before: str) -> str | None:
+    match = _RESOURCE_BEFORE.search(before)
+    if match is None:
+        return None
+    return _SCHEME.sub("", match["prefix"]).strip("/")
+
+
+def _merged(found: Iterator[Found]) -> Iterator[Found]:
+    """Each hash and size once; a hash without a size adds nothing where the size is known."""
+    known: dict[tuple[str, int | None], Found] = {}
+    for one in found:
+        key = (one.hash, one.size_bytes)
+        before = known.get(key)
+        if before is None:
+            known[key] = one
+        else:
+            function, instance = before.function or one.function, before.instance or one.instance
+            known[key] = replace(before, function=function, instance=instance)
+    sized = {hash_text for hash_text, size in known if size is not None}
+    return (one for (hash_text, size), one in known.items() if size is not None or hash_text not in sized)
+
+
+def _reason(word: str) -> str:
+    digits = max((len(run) for run in re.findall(f"{_HEX}+", word)), default=0)
+    if digits > 64:
+        return f"it has {digits} hex digits in a row; a hash has 64"
+    if digits >= 8:
+        return f"its longest run of hex digits has {digits}; a whole hash has 64"
+    return "there is no hash in it"
+
+
+def _bad(text: str, why: str) -> Fault:
+    return Fault(
+        BAD_DIGEST,
+        f"no digest in {text[:80]!r}",
+        why=why,
+        fixes=[fix("give HASH/SIZE, a resource name, the first 8 digits of a hash, or paste an error message")],
+    )

@@ -1,0 +1,209 @@
+"""Members as local processes under one supervisor, which outlives the terminal and is reached over a Unix socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from typing import Any, Final
+
+from nlctl.faults import SUPERVISOR_LOST, Fault, fix
+from nlctl.launch.backend import Report
+from nlctl.launch.ledger import Ledger
+from nlctl.launch.roster import Wanted
+
+_SOCKET: Final = "supervisor.sock"
+_ANSWER_SECONDS: Final = 15.0
+_FIELDS: Final = tuple(Report.__dataclass_fields__)
+
+
+class Processes:
+    """The processes of one cluster."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def reports(self) -> list[Report] | None:
+        """All members; None when there is no supervisor."""
+        with self._connected() as line:
+            return None if line is None else [_report(one) for one in line.ask({"op": "status"})["members"]]
+
+    def supervisor(self) -> int | None:
+        """The supervisor's process id."""
+        with self._connected() as line:
+            return None if line is None else int(line.ask({"op": "status"})["pid"])
+
+    def start(self) -> None:
+        """Start the supervisor unless there is one.
+
+        The socket listens before the supervisor exists, so that requests wait for it in the socket's queue and
+        nobody has to poll.
+        """
+        with self._connected() as line:
+            if line is not None:
+                return
+        self._ledger.run.mkdir(exist_ok=True)
+        with suppress(FileNotFoundError):
+            (self._ledger.run / _SOCKET).unlink()
+        with self._address() as address, socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(address)
+            os.chmod(self._ledger.run / _SOCKET, 0o600)
+            listening.listen(64)
+            self._spawn(listening.fileno())
+
+    def apply(self, wanted: Sequence[Wanted], grace_seconds: float) -> None:
+        """Run exactly these members."""
+        request = {"op": "apply", "members": [asdict(one) for one in wanted], "grace_seconds": grace_seconds}
+        with self._required() as line:
+            line.ask(request)
+
+    def restart(self, names: Sequence[str]) -> None:
+        """Start these members anew."""
+        with self._required() as line:
+            line.ask({"op": "restart", "names": list(names)})
+
+    def watch(self, deadline: float) -> Iterator[Report]:
+        """Every member as it stands, then each change."""
+        with self._required() as line:
+            for one in line.ask({"op": "watch"})["members"]:
+                yield _report(one)
+            yield from line.changes(deadline)
+
+    def stop(self, grace_seconds: float, deadline: float) -> Iterator[Report]:
+        """End all members and the supervisor."""
+        with self._connected() as line:
+            if line is None:
+                return
+            line.ask({"op": "watch"})
+            line.say({"op": "stop", "grace_seconds": grace_seconds})
+            yield from line.changes(deadline)
+
+    def _spawn(self, listening: int) -> None:
+        command = [sys.executable, "-m", "nlctl.launch.supervisor", str(self._ledger.home), str(listening)]
+        log = os.open(self._ledger.log("supervisor"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            # It forks once more and its first process ends at once, so there is little to wait for.
+            subprocess.run(
+                command,
+                pass_fds=[listening],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                check=True,
+            )
+        except subprocess.CalledProcessError as error:
+            raise _lost(self._ledger) from error
+        finally:
+            os.close(log)
+
+    @contextmanager
+    def _required(self) -> Iterator[_Line]:
+        with self._connected() as line:
+            if line is None:
+                raise _lost(self._ledger)
+            yield line
+
+    @contextmanager
+    def _connected(self) -> Iterator[_Line | None]:
+        connection = socket.socket(socket.AF_UNIX)
+        # No command is held up by a supervisor that hangs.
+        connection.settimeout(_ANSWER_SECONDS)
+        try:
+            with self._address() as address:
+                connection.connect(address)
+        except (FileNotFoundError, ConnectionRefusedError):
+            connection.close()
+            yield None
+            return
+        with connection:
+            yield _Line(connection, self._ledger)
+
+    @contextmanager
+    def _address(self) -> Iterator[str]:
+        """The socket's address by way of an open folder: the path itself may be longer than an address can be."""
+        folder = os.open(self._ledger.run, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{folder}/{_SOCKET}"
+        finally:
+            os.close(folder)
+
+
+class _Line:
+    """A conversation with the supervisor, one JSON object a line."""
+
+    def __init__(self, connection: socket.socket, ledger: Ledger) -> None:
+        self._connection = connection
+        self._ledger = ledger
+        self._unread = b""
+
+    def say(self, request: dict[str, Any]) -> None:
+        """Send a request."""
+        try:
+            self._connection.sendall(json.dumps(request).encode() + b"\n")
+        except OSError as error:
+            raise _lost(self._ledger) from error
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send a request and read its answer."""
+        self.say(request)
+        answer = self._next(time.monotonic() + _ANSWER_SECONDS)
+        if answer is None or answer["event"] == "refused":
+            raise _lost(self._ledger, "" if answer is None else str(answer["message"]))
+        return answer
+
+    def changes(self, deadline: float) -> Iterator[Report]:
+        """What the supervisor tells of members, until the deadline or its end."""
+        while (message := self._next(deadline)) is not None:
+            if message["event"] == "member":
+                yield _report(message)
+
+    def _next(self, deadline: float) -> dict[str, Any] | None:
+        while b"\n" not in self._unread:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            self._connection.settimeout(left)
+            try:
+                data = self._connection.recv(1 << 16)
+            except TimeoutError:
+                return None
+            except OSError:
+                data = b""
+            if not data:
+                return None
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+
+def _report(message: dict[str, Any]) -> Report:
+    return Report(**{name: message[name] for name in _FIELDS if name in message})
+
+
+def _lost(ledger: Ledger, why: str = "") -> Fault:
+    return Fault(
+        SUPERVISOR_LOST,
+        f"the supervisor of cluster {ledger.name!r} does not answer",
+        why=why or f"it should listen on {ledger.run / _SOCKET}",
+        fixes=[fix("bring the cluster up again", "nlctl", "up", "--name", ledger.name)],
+        log=tail(ledger, "supervisor"),
+    )
+
+
+def tail(ledger: Ledger, part: str, lines: int = 20) -> str:
+    """The last lines of a part's log."""
+    try:
+        with open(ledger.log(part), "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 64 * 1024))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])

@@ -1,0 +1,78 @@
+"""From a forked supervisor to an ordinary part: own session, own log, own title, and gone when the supervisor goes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from nlctl.launch import journal
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_NAME: Final = 15
+_ARG_START_FIELD: Final = 45
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+READY_FD: Final = "NLSERVER_READY_FD"
+
+
+def become(name: str, config: Path, log: Path, ready: int, supervisor: int) -> int:
+    """Run this config in this process, which was just forked; returns the exit code.
+
+    `ready` is the write end of the pipe that is told once it serves. SIGTERM reaches it when the supervisor dies,
+    also by kill -9, so that no part is orphaned.
+    """
+    _default_signals()
+    os.setsid()
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != supervisor:
+        return 0
+    journal.redirect(log)
+    journal.keep_small(log)
+    entitle(f"nlserver {config}", short=f"nl:{name}")
+    os.environ[READY_FD] = str(ready)
+    from nlserver import app
+
+    return app.main([config], part=name)
+
+
+def leave(work: Callable[[], int]) -> None:
+    """Do this and end the process with its answer, whatever happens; does not return."""
+    code = 70
+    try:
+        code = work()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def entitle(text: str, *, short: str) -> None:
+    """What `ps` shows of this process: the whole command line as far as there is room, and the short name."""
+    _LIBC.prctl(_PR_SET_NAME, short.encode()[:15], 0, 0, 0)
+    start, end = _argument_area()
+    if end - start < 2:
+        return
+    room = end - start - 1
+    ctypes.memmove(start, text.encode()[:room].ljust(room, b"\0") + b"\0", room + 1)
+
+
+def _argument_area() -> tuple[int, int]:
+    with open("/proc/self/stat", encoding="utf-8", errors="replace") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return int(fields[_ARG_START_FIELD]), int(fields[_ARG_START_FIELD + 1])
+
+
+def _default_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -1,0 +1,110 @@
+"""Facts about processes of this machine, from /proc: who one is, that it lives, what it is called."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+_START_TIME_FIELD: Final = 19
+_PSS: Final = b"Pss:"
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A process: its id and when it started, in clock ticks since boot, because ids are used again."""
+
+    pid: int
+    start: int
+
+
+def identity(pid: int) -> Identity | None:
+    """Who this process is; None when it is gone or a zombie."""
+    fields = _stat(pid)
+    if fields is None or fields[0] == "Z":
+        return None
+    return Identity(pid, int(fields[_START_TIME_FIELD]))
+
+
+def alive(who: Identity) -> bool:
+    """Whether this very process still runs."""
+    return identity(who.pid) == who
+
+
+def title(pid: int) -> str:
+    """Its command line, or "" when it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def usage(pid: int) -> tuple[float, int] | None:
+    """CPU seconds used so far and resident bytes; None when it is gone."""
+    fields = _stat(pid)
+    if fields is None:
+        return None
+    return (int(fields[11]) + int(fields[12])) / _TICKS, int(fields[21]) * _PAGE
+
+
+def proportional_bytes(pid: int) -> int | None:
+    """Its own share of memory (PSS); None when it cannot be read."""
+    with suppress(OSError), open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+        for line in file:
+            if line.startswith(_PSS):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def end(who: Iterable[Identity], grace_seconds: float) -> list[Identity]:
+    """Ask these processes to end, kill what is left after the grace; returns those that had to be killed."""
+    watched = {descriptor: one for one in who if (descriptor := _watch(one)) is not None}
+    poll = select.poll()
+    for descriptor in watched:
+        poll.register(descriptor, select.POLLIN)
+        _signal(descriptor, signal.SIGTERM)
+    killed: list[Identity] = []
+    limit: float | None = grace_seconds * 1000
+    while watched:
+        ended = poll.poll(limit)
+        if not ended:
+            killed, limit = list(watched.values()), None
+            for descriptor in watched:
+                _signal(descriptor, signal.SIGKILL)
+        for descriptor, _ in ended:
+            poll.unregister(descriptor)
+            watched.pop(descriptor)
+            os.close(descriptor)
+    return killed
+
+
+def _watch(who: Identity) -> int | None:
+    try:
+        descriptor = os.pidfd_open(who.pid)
+    except OSError:
+        return None
+    if alive(who):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _signal(descriptor: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(descriptor, number)
+
+
+def _stat(pid: int) -> list[str] | None:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            # The name in brackets may hold blanks and brackets itself.
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return None

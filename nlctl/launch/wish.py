@@ -1,0 +1,148 @@
+"""What a cluster shall be, and the members that make it so. Pure: nothing here touches files, ports or processes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from nlctl.faults import USAGE, Fault, fix
+
+HOST: Final = "127.0.0.1"
+MOST_WORKERS: Final = 500
+AIM: Final = "nlctl-worker"
+"""The platform property that each worker offers with its own name, so that an action can be aimed at it."""
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+_REFERENCE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*):-([^}]*)\}")
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where a cluster listens on this machine."""
+
+    cas: int = 50051
+    scheduler: int = 50052
+    worker_api: int = 50061
+
+    @classmethod
+    def from_base(cls, base: int) -> Ports:
+        """Base, base + 1 and base + 10, as the defaults lie."""
+        return cls(base, base + 1, base + 10)
+
+    def all(self) -> tuple[int, ...]:
+        """Every port, in the order of the fields."""
+        return (self.cas, self.scheduler, self.worker_api)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The asked shape of a cluster. `data` is the folder that its stores and workers write in, `isa` what
+    workers offer as ISA.
+    """
+
+    name: str
+    workers: int
+    cas_size: str
+    ports: Ports
+    data: Path
+    isa: str = "x86-64"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One process: its template and the values for it, the members that must be ready first, where it listens."""
+
+    name: str
+    template: str
+    values: Mapping[str, str]
+    after: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+    summary: str = ""
+
+
+def checked_name(name: str) -> str:
+    """A name for a cluster, which is a folder's name too. Raises Fault USAGE."""
+    if not _NAME.fullmatch(name):
+        raise Fault(
+            USAGE,
+            f"{name!r} cannot name a cluster",
+            fixes=[fix("use up to 40 lower-case letters, digits, dots, dashes and underscores")],
+        )
+    return name
+
+
+def worker_names(count: int) -> list[str]:
+    """worker-1 to worker-N. Raises Fault USAGE for a count that is not from 0 to 500."""
+    if not 0 <= count <= MOST_WORKERS:
+        raise Fault(USAGE, f"{count} workers cannot run here", fixes=[fix(f"ask for 0 to {MOST_WORKERS}")])
+    return [f"worker-{number}" for number in range(1, count + 1)]
+
+
+def members(wish: Wish) -> list[Member]:
+    """The members of a cluster of this shape, in the order in which they start."""
+    ports, data = wish.ports, wish.data
+    endpoints = {"CAS_ENDPOINT": f"{HOST}:{ports.cas}", "SCHEDULER_ENDPOINT": f"{HOST}:{ports.worker_api}"}
+    cas = Member(
+        "cas",
+        "cas.json5",
+        {"CAS_LISTEN": f"{HOST}:{ports.cas}", "CAS_SIZE": wish.cas_size, "DATA": str(data)},
+        ports=(ports.cas,),
+        summary=f"grpc://{HOST}:{ports.cas}   filesystem, {wish.cas_size}",
+    )
+    scheduler = Member(
+        "scheduler",
+        "scheduler.json5",
+        {
+            "CLIENT_LISTEN": f"{HOST}:{ports.scheduler}",
+            "WORKER_API_LISTEN": f"{HOST}:{ports.worker_api}",
+            "CAS_ENDPOINT": endpoints["CAS_ENDPOINT"],
+        },
+        ports=(ports.scheduler, ports.worker_api),
+        summary=f"grpc://{HOST}:{ports.scheduler}   worker API and admin on :{ports.worker_api}",
+    )
+    return [cas, scheduler, *(_worker(name, wish, endpoints) for name in worker_names(wish.workers))]
+
+
+def _worker(name: str, wish: Wish, endpoints: Mapping[str, str]) -> Member:
+    return Member(
+        name,
+        "worker.json5",
+        {
+            **endpoints,
+            "WORKER_NAME": name,
+            "CAS_SIZE": wish.cas_size,
+            "DATA": str(wish.data),
+            "ISA": wish.isa,
+        },
+        after=("cas", "scheduler"),
+        summary="fast tier shared by the workers, slow tier -> cas",
+    )
+
+
+def rendered(template: str, values: Mapping[str, str]) -> str:
+    """The template with these variables' `${NAME:-default}` replaced by their values; others keep their defaults.
+
+    The result refers to no variable, so it runs alike under any environment. Raises Fault USAGE for a value that
+    JSON5 or the configs' own expansion would read differently.
+    """
+    for name, value in values.items():
+        if any(char in value for char in "\"'\\$\n"):
+            raise Fault(
+                USAGE,
+                f"{value!r} cannot stand in a config ({name})",
+                fixes=[fix("choose a path without quotes, backslashes and dollar signs: set XDG_STATE_HOME")],
+            )
+    return _REFERENCE.sub(lambda match: values.get(match[1], match[2]), template)
+
+
+def fingerprint(text: str) -> str:
+    """A short name for a config's exact content."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def workers_of(names: Sequence[str]) -> list[str]:
+    """The workers among these members."""
+    return [name for name in names if name.startswith("worker-")]

@@ -1,0 +1,103 @@
+"""Every command, described without importing it: what --help, typo suggestions and the placing of flags need.
+
+A test holds each entry to the module it names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A command: its module in `nlctl.commands`, a line for lists, and how its arguments are cut.
+
+    `valued` are its own options that take a value; `owned` are global names that mean something else after this
+    command's word; `wraps` tells that the first plain argument begins a foreign command line.
+    """
+
+    module: str
+    summary: str
+    group: str
+    valued: frozenset[str] = frozenset()
+    owned: frozenset[str] = frozenset()
+    wraps: bool = False
+
+
+RUN: Final = "Run a cluster"
+LOOK: Final = "Look at things"
+USE: Final = "Use it"
+
+COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
+    ("up",): Leaf(
+        "up",
+        "Start a cluster, or bring it to the asked shape",
+        RUN,
+        frozenset({"--workers", "--name", "--cas-size", "--base-port", "--wait-timeout"}),
+    ),
+    ("down",): Leaf("down", "Stop a cluster; --wipe removes its data", RUN, frozenset({"--name", "--grace"})),
+    ("status",): Leaf("status", "Is it healthy, and what needs attention", LOOK, frozenset({"--name"})),
+    ("ps",): Leaf("ps", "The processes of a cluster", LOOK, frozenset({"--name"})),
+    ("logs",): Leaf("logs", "What the parts say", LOOK, frozenset({"--name", "--tail", "--since"})),
+    ("workers", "ls"): Leaf("workers_ls", "The workers that the scheduler sees", LOOK, frozenset({"--name"})),
+    ("run",): Leaf(
+        "run",
+        "Run a command on a worker",
+        USE,
+        frozenset({"--input", "--output", "--fetch", "--env", "--platform", "--action-timeout", "--out-dir"}),
+        owned=frozenset({"--output"}),
+        wraps=True,
+    ),
+    ("cas", "get"): Leaf("cas_get", "Fetch a blob, verified", USE, frozenset({"-O", "--out"})),
+    ("cas", "put"): Leaf("cas_put", "Upload files and directories", USE),
+    ("cas", "stat"): Leaf("cas_stat", "Which blobs are there", USE),
+    ("bazelrc",): Leaf("bazelrc", "The .bazelrc lines for this cluster", USE, frozenset({"--config"})),
+    ("version",): Leaf("version", "Versions of this tool and of the parts", LOOK),
+}
+
+GROUPS: Final[dict[str, str]] = {
+    "cas": "Blobs: the content-addressable storage",
+    "workers": "The machines that run actions",
+}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A global option: every spelling, the environment variable that sets it, and what help says."""
+
+    name: str
+    spellings: tuple[str, ...]
+    summary: str
+    metavar: str = ""
+    variable: str = ""
+    choices: tuple[str, ...] = ()
+    constant: str = ""
+    counts: bool = False
+
+
+FORMATS: Final = ("table", "tsv", "json", "jsonl", "name")
+FLAGS: Final = (
+    Flag("context", ("-C", "--context"), "which cluster", "NAME", "NLCTL_CONTEXT"),
+    Flag("endpoint", ("--endpoint",), "any REAPI server instead of a cluster", "URL", "NLCTL_ENDPOINT"),
+    Flag("instance", ("--instance",), "instance name there", "NAME", "NLCTL_INSTANCE"),
+    Flag("output", ("-o", "--output"), "how data is written", "FMT", "NLCTL_OUTPUT", FORMATS),
+    Flag("output", ("--json",), "same as -o json", constant="json"),
+    Flag("quiet", ("-q", "--quiet"), "no progress, no hints; in lists only names", variable="NLCTL_QUIET", counts=True),
+    Flag("verbose", ("-v", "--verbose"), "more detail", counts=True),
+    Flag("debug", ("--debug",), "tracebacks", variable="NLCTL_DEBUG", counts=True),
+    Flag("color", ("--color",), "colours and bold", "WHEN", choices=("auto", "always", "never")),
+    Flag(
+        "progress",
+        ("--progress",),
+        "how progress is shown",
+        "HOW",
+        "NLCTL_PROGRESS",
+        choices=("auto", "tty", "plain", "json", "none"),
+    ),
+    Flag("yes", ("-y", "--yes"), "answer yes", variable="NLCTL_YES", counts=True),
+    Flag("no_input", ("--no-input",), "never ask", variable="NLCTL_NO_INPUT", counts=True),
+    Flag("timeout", ("--timeout",), "limit for the whole command", "DUR", "NLCTL_TIMEOUT"),
+    Flag("help", ("-h", "--help"), "help", counts=True),
+    Flag("version", ("-V", "--version"), "the version", counts=True),
+)

@@ -1,0 +1,402 @@
+"""The only module that prints. Standard output is data, standard error is talk; each decides for itself about colour.
+
+On a terminal data are aligned tables; in a pipe they are tab-separated, whole, without a header, so that no digest is
+ever cut; `-o json` writes one document. Progress is `tty`, `plain`, `json` or `none`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, TextIO
+
+from nlctl.faults import Fault, Fix, document
+
+Item = Mapping[str, Any]
+_CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_WIDE: Final = 100
+_PREFIX_STYLES: Final = ("36", "33", "32", "35", "34")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: the header, the key of the item, and how people read the value where that differs."""
+
+    header: str
+    key: str
+    human: Callable[[Any], str] | None = None
+
+
+@dataclass(frozen=True)
+class Display:
+    """What the user asked of the output."""
+
+    output: str = ""
+    quiet: int = 0
+    color: str = "auto"
+    progress: str = "auto"
+    context: str | None = None
+
+
+class Ui:
+    """Where a command says what it found and what it does."""
+
+    def __init__(
+        self,
+        display: Display,
+        environment: Mapping[str, str],
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+    ) -> None:
+        self._out = out or sys.stdout
+        self._err = err or sys.stderr
+        self._display = display
+        self._environment = environment
+        self.progress = _progress(display, environment, self._err)
+        self._out_color = _colored(display.color, environment, self._out)
+        self._err_color = _colored(display.color, environment, self._err)
+        self._transient = False
+        for stream in (self._out, self._err):
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")
+
+    @property
+    def format(self) -> str:
+        """`table`, `tsv`, `json`, `jsonl` or `name`."""
+        if self._display.output:
+            return self._display.output
+        return "table" if self._out.isatty() else "tsv"
+
+    @property
+    def quiet(self) -> int:
+        """How often -q was given."""
+        return self._display.quiet
+
+    @property
+    def structured(self) -> bool:
+        """Whether data go out as JSON."""
+        return self.format in ("json", "jsonl")
+
+    # Data
+
+    def items(
+        self, schema: str, items: Iterable[Item], columns: Sequence[Column], *, warnings: Sequence[str] = ()
+    ) -> None:
+        """A list: `columns[0]` names each item."""
+        rows = list(items)
+        form = "name" if self.quiet and not self._display.output else self.format
+        match form:
+            case "json":
+                self._json({**self._envelope(schema), "items": rows, "warnings": list(warnings)})
+            case "jsonl":
+                for row in rows:
+                    self._json({"schema": schema, **row})
+            case "name":
+                for row in rows:
+                    self._line(_field(row[columns[0].key]))
+            case "tsv":
+                for row in rows:
+                    self._line("\t".join(_field(row[column.key]) for column in columns))
+            case _:
+                self._table(rows, columns)
+        for warning in warnings:
+            self.warn(warning)
+
+    def item(self, schema: str, item: Item, text: str, *, name: str = "") -> None:
+        """One thing: its text for people and pipes, or its document; `name` is what `-o name` and -q show."""
+        if self.format == "json":
+            self._json({**self._envelope(schema), "item": item, "warnings": []})
+        elif self.format == "jsonl":
+            self._json({"schema": schema, **item})
+        elif self.format == "name" or (self.quiet and not self._display.output):
+            self._line(name)
+        elif text:
+            self._out.write(text if text.endswith("\n") else text + "\n")
+        self._out.flush()
+
+    def event(self, schema: str, event: Item) -> None:
+        """One line of a stream of JSON lines."""
+        self._json({"schema": schema, **event})
+        self._out.flush()
+
+    def text(self, line: str) -> None:
+        """One line of text data, with control characters made visible."""
+        self._line(line.translate(_CONTROLS))
+
+    def text_fields(self, *fields: str) -> None:
+        """One tab-separated line."""
+        self._line("\t".join(field.translate(_CONTROLS) for field in fields))
+
+    def raw(self, data: bytes, *, to_error: bool = False) -> None:
+        """Bytes as they are: a blob, or what a remote command wrote."""
+        stream = self._err if to_error else self._out
+        stream.flush()
+        stream.buffer.write(data)
+        stream.buffer.flush()
+
+    def prefixed(self, number: int, prefix: str, line: str) -> None:
+        """One log line behind a part's name, in that part's colour."""
+        styled = self._style(prefix, _PREFIX_STYLES[number % len(_PREFIX_STYLES)], self._out_color)
+        self._line(f"{styled} {line.translate(_CONTROLS)}" if prefix else line.translate(_CONTROLS))
+
+    def flush(self) -> None:
+        """Let readers of a pipe see what was written."""
+        self._out.flush()
+
+    @property
+    def out_is_terminal(self) -> bool:
+        """Whether data go to a person's screen."""
+        return self._out.isatty()
+
+    # Talk
+
+    def step(self, command: str, step: str, text: str, *, state: str = "ready", **facts: object) -> None:
+        """Something was done: ` ✓ text`, or its facts where machines or logs read."""
+        match self.progress:
+            case "tty":
+                self._clear()
+                self._err.write(f" {self._mark(state)} {text}\n")
+            case "plain":
+                fields = "".join(f" {name}={_fact(value)}" for name, value in facts.items())
+                self._err.write(f"{command} step={_fact(step)} state={state}{fields}\n")
+            case "json":
+                self._event(command, step=step, state=state, **facts)
+        self._err.flush()
+
+    def waiting(self, text: str) -> None:
+        """What is being waited for: one line on a terminal that the next step replaces."""
+        if self.progress != "tty":
+            return
+        width = shutil.get_terminal_size().columns - 2
+        self._clear()
+        self._err.write(self._style(f"   {text}"[:width], "2", self._err_color))
+        self._err.flush()
+        self._transient = True
+
+    def say(self, text: str = "") -> None:
+        """A sentence for people; -q silences it."""
+        if self.progress == "json":
+            self._event("note", text=text)
+        elif self.progress != "none":
+            self._clear()
+            self._err.write(f"{text}\n")
+        self._err.flush()
+
+    def warn(self, text: str) -> None:
+        """A sentence about something odd; -qq silences it."""
+        if self._display.quiet > 1:
+            return
+        self._clear()
+        if self.progress == "json":
+            self._event("warning", text=text)
+        else:
+            self._err.write(f"{self._style('warning:', '33', self._err_color)} {text}\n")
+        self._err.flush()
+
+    def fault(self, fault: Fault) -> None:
+        """A failure; never silenced."""
+        self._clear()
+        if self._display.output in ("json", "jsonl"):
+            self._err.write(json.dumps(document(fault), ensure_ascii=False) + "\n")
+        else:
+            self._err.write(self._error_text(fault))
+        self._err.flush()
+
+    def ask(self, question: str) -> str:
+        """What the user types; "" at end of input."""
+        self._clear()
+        self._err.write(question)
+        self._err.flush()
+        return sys.stdin.readline().strip()
+
+    @property
+    def asks(self) -> bool:
+        """Whether someone is there to answer."""
+        return sys.stdin is not None and sys.stdin.isatty() and self._err.isatty()
+
+    def mark(self, good: bool | None) -> str:
+        """✓, ✗ or ! (None), in the characters that standard output can show."""
+        unicode = _shows(self._out, "✓✗")
+        return {True: "✓" if unicode else "ok", False: "✗" if unicode else "xx", None: "!" if unicode else "!!"}[good]
+
+    def bold(self, text: str) -> str:
+        """Text that stands out on a terminal."""
+        return self._style(text, "1", self._out_color)
+
+    # Inside
+
+    def _envelope(self, schema: str) -> dict[str, Any]:
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {"schema": schema, "context": self._display.context, "generated_at": now}
+
+    def in_context(self, name: str | None) -> None:
+        """Say in documents which cluster they speak of."""
+        self._display = Display(
+            self._display.output, self._display.quiet, self._display.color, self._display.progress, name
+        )
+
+    def _json(self, value: Any) -> None:
+        self._line(json.dumps(value, ensure_ascii=False, default=str))
+
+    def _event(self, command: str, **facts: object) -> None:
+        event = {"schema": "nlctl.progress/v1", "event": command, **facts}
+        self._err.write(json.dumps(event, ensure_ascii=False, default=str) + "\n")
+
+    def _line(self, text: str) -> None:
+        self._out.write(text + "\n")
+
+    def _clear(self) -> None:
+        if self._transient:
+            self._err.write("\r\x1b[2K")
+            self._transient = False
+
+    def _mark(self, state: str) -> str:
+        good = state not in ("failed", "lost")
+        mark = ("✓" if good else "✗") if _shows(self._err, "✓✗") else ("ok" if good else "xx")
+        return self._style(mark, "32" if good else "31", self._err_color)
+
+    def _style(self, text: str, code: str, colored: bool) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if colored and text else text
+
+    def _table(self, rows: Sequence[Item], columns: Sequence[Column]) -> None:
+        cells = [[_human(column, row[column.key]) for column in columns] for row in rows]
+        widths = [max(len(line[n]) for line in [[c.header for c in columns], *cells]) for n in range(len(columns))]
+        header = "  ".join(c.header.ljust(w) for c, w in zip(columns, widths, strict=True)).rstrip()
+        self._line(self.bold(header))
+        for line in cells:
+            self._line("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
+
+    def _error_text(self, fault: Fault) -> str:
+        head = f"error[{fault.kind.id}]"
+        lines = [f"{self._style(head, '31;1', self._err_color)}: {fault.message}"]
+        lines += [] if not fault.why else _wrapped("why", fault.why)
+        lines += [] if not fault.said else _wrapped("server said", fault.said)
+        for number, fix in enumerate(fault.fixes):
+            lines.append(_fix_line("fix" if number == 0 else "", fix))
+        lines += [f"  | {line.translate(_CONTROLS)}" for line in fault.log.splitlines()]
+        lines.append(f"  (exit {int(fault.exit)}, {fault.exit.label})")
+        return "\n".join(lines) + "\n"
+
+
+def plain(environment: Mapping[str, str], words: Sequence[str]) -> Ui:
+    """A Ui for a command line that could not be understood: JSON when it seems to ask for that."""
+    asked = environment.get("NLCTL_OUTPUT", "")
+    wants = (
+        "--json" in words
+        or "-ojson" in words
+        or any(word in ("-o", "--output") and following == "json" for word, following in itertools.pairwise(words))
+    )
+    return Ui(Display(output="json" if wants or asked == "json" else ""), environment)
+
+
+def human_bytes(count: int | None) -> str:
+    """1234567 as `1.2 MB`."""
+    if count is None:
+        return "-"
+    value = float(count)
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError
+
+
+def human_span(milliseconds: float | None) -> str:
+    """3725000 as `1h2m`."""
+    if milliseconds is None:
+        return "-"
+    seconds = int(milliseconds / 1000)
+    if seconds < 1:
+        return f"{int(milliseconds)}ms"
+    for big, big_unit, small, small_unit in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if seconds >= big:
+            rest = seconds % big // small
+            return f"{seconds // big}{big_unit}" + (f"{rest}{small_unit}" if rest else "")
+    return f"{seconds}s"
+
+
+def short_hash(hash_text: str) -> str:
+    """A hash as people recognise it: `7fd25e01…2a82`."""
+    return f"{hash_text[:8]}…{hash_text[-4:]}"
+
+
+def _human(column: Column, value: Any) -> str:
+    text = column.human(value) if column.human else _field(value)
+    return text.translate(_CONTROLS) or "-"
+
+
+def _field(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case {"hash": hash_text, "size_bytes": size}:
+            return f"{hash_text}/{size}"
+        case Mapping():
+            return " ".join(f"{name}={_field(one)}" for name, one in value.items())
+        case str():
+            return value.translate(_CONTROLS)
+        case Sequence():
+            return ",".join(_field(one) for one in value)
+    return str(value)
+
+
+def _fact(value: object) -> str:
+    text = str(value).translate(_CONTROLS)
+    return json.dumps(text, ensure_ascii=False) if not text or " " in text or '"' in text else text
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    if len(label) > 4:
+        return [f"  {label}", *(f"        {line}" for line in text.splitlines())]
+    lines = [part for line in text.splitlines() for part in textwrap.wrap(line, _WIDE - 8, break_long_words=False)]
+    return [f"  {label if n == 0 else '':<6}{line}" for n, line in enumerate(lines)]
+
+
+def _fix_line(label: str, fix: Fix) -> str:
+    import shlex
+
+    command = shlex.join(fix.command)
+    if command and fix.text:
+        return f"  {label:<6}{command:<40}  {fix.text}"
+    return f"  {label:<6}{command or fix.text}"
+
+
+def _progress(display: Display, environment: Mapping[str, str], err: TextIO) -> str:
+    if display.quiet:
+        return "none"
+    if display.progress != "auto":
+        return display.progress
+    lively = err.isatty() and environment.get("TERM") != "dumb" and not environment.get("CI")
+    return "tty" if lively else "plain"
+
+
+def _colored(asked: str, environment: Mapping[str, str], stream: TextIO) -> bool:
+    if asked != "auto":
+        return asked == "always"
+    if environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
+        return False
+    return stream.isatty() or bool(environment.get("FORCE_COLOR"))
+
+
+def _shows(stream: TextIO, text: str) -> bool:
+    try:
+        text.encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def silence(stream: TextIO) -> None:
+    """Send what is still buffered nowhere: the reader of this pipe is gone."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
