@@ -101,6 +101,12 @@ class Scheduler(ABC):
         NOT_FOUND.
         """
 
+    def stop(self) -> None:
+        """Take no new work, end the streams of clients with UNAVAILABLE and those of workers; part of stopping orderly.
+
+        Call it before the listeners stop: they wait for open streams.
+        """
+
     def operations(self) -> Sequence[OperationState]:
         """All operations that are known here, under their own ids, oldest first."""
         return ()

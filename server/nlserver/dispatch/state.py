@@ -112,6 +112,11 @@ class State:
         """Every operation under its own id, in the order of submission."""
         return (self._view(name, operation, None) for name, operation in self.operations.items())
 
+    def followers(self, operation: str) -> Iterator[str]:
+        """The names of an operation's waiters that have streams open."""
+        known = self.operations.get(operation)
+        return (waiter.name for waiter in known.waiters.values() if waiter.streams > 0) if known else iter(())
+
     def worker_views(self) -> Iterator[WorkerState]:
         """Every connected worker, in the order of joining."""
         for worker in self.pool.workers.values():

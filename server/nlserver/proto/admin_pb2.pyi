@@ -243,7 +243,10 @@ class ListOperationsRequest(_message.Message):
 
     SCHEDULER_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
     scheduler: _builtins.str
+    limit: _builtins.int
+    """The most operations to answer, the oldest first; 0 for 1000."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedScalarFieldContainer[_remote_execution_pb2.ExecutionStage.Value.ValueType]:
         """Keep operations in these stages; empty for all."""
@@ -253,10 +256,11 @@ class ListOperationsRequest(_message.Message):
         *,
         scheduler: _builtins.str = ...,
         stages: _abc.Iterable[_remote_execution_pb2.ExecutionStage.Value.ValueType] | None = ...,
+        limit: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["scheduler", b"scheduler", "stages", b"stages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "scheduler", b"scheduler", "stages", b"stages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -267,16 +271,20 @@ class ListOperationsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     OPERATIONS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """How many there are, whatever the limit."""
     @_builtins.property
     def operations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Operation]: ...
     def __init__(
         self,
         *,
         operations: _abc.Iterable[Global___Operation] | None = ...,
+        total: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["operations", b"operations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operations", b"operations", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -353,3 +361,109 @@ class Operation(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
+
+@_typing.final
+class ExplainOperationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULER_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    scheduler: _builtins.str
+    """Config name of the scheduler; empty for all."""
+    id: _builtins.str
+    """The operation's id, or the last part of the name that a client was given."""
+    def __init__(
+        self,
+        *,
+        scheduler: _builtins.str = ...,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "scheduler", b"scheduler"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainOperationRequest: _TypeAlias = ExplainOperationRequest  # noqa: Y015
+
+@_typing.final
+class Explanation(_message.Message):
+    """Why an operation waits. Also stands, without the workers, in the metadata that its clients are sent:
+    ExecuteOperationMetadata.partial_execution_metadata.auxiliary_metadata.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    UNSATISFIABLE_FIELD_NUMBER: _builtins.int
+    WORKERS_FIELD_NUMBER: _builtins.int
+    summary: _builtins.str
+    """About the worker that comes nearest: "worker-1 offers cpu_arch=x86_64, asked arm64"."""
+    unsatisfiable: _builtins.bool
+    """No connected worker could ever run it."""
+    @_builtins.property
+    def workers(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkerVerdict]: ...
+    def __init__(
+        self,
+        *,
+        summary: _builtins.str = ...,
+        unsatisfiable: _builtins.bool = ...,
+        workers: _abc.Iterable[Global___WorkerVerdict] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary", "unsatisfiable", b"unsatisfiable", "workers", b"workers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class WorkerVerdict(_message.Message):
+    """Could this worker run that operation?"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Verdict:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[WorkerVerdict._Verdict.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        UNKNOWN: WorkerVerdict._Verdict.ValueType  # 0
+        NOW: WorkerVerdict._Verdict.ValueType  # 1
+        BUSY: WorkerVerdict._Verdict.ValueType  # 2
+        """It could, but has no room at present."""
+        NEVER: WorkerVerdict._Verdict.ValueType  # 3
+
+    class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper): ...
+    UNKNOWN: WorkerVerdict.Verdict.ValueType  # 0
+    NOW: WorkerVerdict.Verdict.ValueType  # 1
+    BUSY: WorkerVerdict.Verdict.ValueType  # 2
+    """It could, but has no room at present."""
+    NEVER: WorkerVerdict.Verdict.ValueType  # 3
+
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    WORKER_NAME_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    worker_id: _builtins.str
+    worker_name: _builtins.str
+    verdict: Global___WorkerVerdict.Verdict.ValueType
+    reason: _builtins.str
+    """What it offers and what is asked, or what it is busy with; empty for NOW."""
+    def __init__(
+        self,
+        *,
+        worker_id: _builtins.str = ...,
+        worker_name: _builtins.str = ...,
+        verdict: Global___WorkerVerdict.Verdict.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "verdict", b"verdict", "worker_id", b"worker_id", "worker_name", b"worker_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkerVerdict: _TypeAlias = WorkerVerdict  # noqa: Y015

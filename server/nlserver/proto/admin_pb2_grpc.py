@@ -50,6 +50,11 @@ class AdminStub:
                 request_serializer=nlserver_dot_proto_dot_admin__pb2.ListOperationsRequest.SerializeToString,
                 response_deserializer=nlserver_dot_proto_dot_admin__pb2.ListOperationsResponse.FromString,
                 _registered_method=True)
+        self.ExplainOperation = channel.unary_unary(
+                '/nlctl.admin.v1.Admin/ExplainOperation',
+                request_serializer=nlserver_dot_proto_dot_admin__pb2.ExplainOperationRequest.SerializeToString,
+                response_deserializer=nlserver_dot_proto_dot_admin__pb2.Explanation.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -77,6 +82,13 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainOperation(self, request, context):
+        """Why an operation does not run, worker by worker.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +106,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListOperations,
                     request_deserializer=nlserver_dot_proto_dot_admin__pb2.ListOperationsRequest.FromString,
                     response_serializer=nlserver_dot_proto_dot_admin__pb2.ListOperationsResponse.SerializeToString,
+            ),
+            'ExplainOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainOperation,
+                    request_deserializer=nlserver_dot_proto_dot_admin__pb2.ExplainOperationRequest.FromString,
+                    response_serializer=nlserver_dot_proto_dot_admin__pb2.Explanation.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +195,33 @@ class Admin:
             '/nlctl.admin.v1.Admin/ListOperations',
             nlserver_dot_proto_dot_admin__pb2.ListOperationsRequest.SerializeToString,
             nlserver_dot_proto_dot_admin__pb2.ListOperationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nlctl.admin.v1.Admin/ExplainOperation',
+            nlserver_dot_proto_dot_admin__pb2.ExplainOperationRequest.SerializeToString,
+            nlserver_dot_proto_dot_admin__pb2.Explanation.FromString,
             options,
             channel_credentials,
             insecure,

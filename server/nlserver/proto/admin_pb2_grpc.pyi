@@ -42,6 +42,8 @@ class AdminStub:
     """The workers that are connected to the schedulers of this process."""
     ListOperations: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListOperationsRequest, _admin_pb2.ListOperationsResponse]
     """The operations that the schedulers of this process know."""
+    ExplainOperation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExplainOperationRequest, _admin_pb2.Explanation]
+    """Why an operation does not run, worker by worker."""
 
 @_typing.type_check_only
 class AdminAsyncStub(AdminStub):
@@ -54,6 +56,8 @@ class AdminAsyncStub(AdminStub):
     """The workers that are connected to the schedulers of this process."""
     ListOperations: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListOperationsRequest, _admin_pb2.ListOperationsResponse]  # type: ignore[assignment]
     """The operations that the schedulers of this process know."""
+    ExplainOperation: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExplainOperationRequest, _admin_pb2.Explanation]  # type: ignore[assignment]
+    """Why an operation does not run, worker by worker."""
 
 class AdminServicer(metaclass=_abc_1.ABCMeta):
     """Reads the state of one process."""
@@ -81,5 +85,13 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListOperationsResponse, _abc.Awaitable[_admin_pb2.ListOperationsResponse]]:
         """The operations that the schedulers of this process know."""
+
+    @_abc_1.abstractmethod
+    def ExplainOperation(
+        self,
+        request: _admin_pb2.ExplainOperationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Explanation, _abc.Awaitable[_admin_pb2.Explanation]]:
+        """Why an operation does not run, worker by worker."""
 
 def add_AdminServicer_to_server(servicer: AdminServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
