@@ -6,6 +6,7 @@ raises `Error`. Server-streaming methods write with `await context.write(message
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeVar
@@ -29,6 +30,10 @@ _STATUS_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 class InstanceSpec(Spec):
     """An item of a service list: what one instance name stands for."""
+
+    # NativeLink behaviour: such items are decoded in two steps, and unknown keys get lost between them.
+    ignores_unknown = True
+    buffered = True
 
     instance_name: str
 
@@ -78,7 +83,10 @@ async def _guarded(context: Context, work: Awaitable[T]) -> T | None:
         return await work
     except Error as error:
         await refuse(context, error)
-    except (grpc.aio.AbortError, grpc.aio.BaseError):
+    except grpc.aio.InternalError:
+        # The client is gone while something was sent to it: gRPC logs a traceback of this, unlike of cancelling.
+        raise asyncio.CancelledError from None
+    except grpc.aio.BaseError:
         raise
     except Exception as error:
         incident = uuid.uuid4().hex[:12]

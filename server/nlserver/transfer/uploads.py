@@ -56,7 +56,7 @@ class Upload:
         if self.received + len(chunk) > size:
             raise invalid(f"Sent too much data. Expected {size}, but so far received {self.received + len(chunk)}")
         if self.received == 0:
-            self._check(owner)
+            self.check(owner)
             self._first = chunk
         else:
             await self._hand_over(owner, chunk)
@@ -64,7 +64,7 @@ class Upload:
 
     async def finish(self, owner: object) -> None:
         """Return when the blob is kept. Raises Error INVALID_ARGUMENT for too few bytes or another hash."""
-        self._check(owner)
+        self.check(owner)
         digest = self.name.digest
         if self.received != digest.size_bytes:
             check_whole(digest, self.received, "")
@@ -81,7 +81,8 @@ class Upload:
         if self._writing is not None:
             self._writing.cancel()
 
-    def _check(self, owner: object) -> None:
+    def check(self, owner: object) -> None:
+        """Raise Error ABORTED when another stream took over."""
         if owner is not self.owner:
             raise Error(Code.ABORTED, f"the upload of {self.name.digest} goes on in another stream")
 
@@ -89,7 +90,7 @@ class Upload:
         if self._first:
             await self._start()
         await self._slot.room()
-        self._check(owner)
+        self.check(owner)
         if self._writing is not None and self._writing.done():
             # The store has the blob already, or failed.
             self._writing.result()
