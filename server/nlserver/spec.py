@@ -49,9 +49,9 @@ U64: Final = 2**64 - 1
 
 @dataclass(frozen=True)
 class Key:
-    """What a field says beyond its type: see `key`."""
+    """What a field says beyond its type: see `key`. `zero` is `dataclasses.MISSING` where 0 is nothing special."""
 
-    zero: Any = dataclasses.MISSING
+    zero: Any
     alias: str | None = None
     most: int = U64
     name: str | None = None
@@ -96,11 +96,13 @@ class Spec:
         class StoreSpec(Spec, kinds="nlserver.stores"): ...
         class MemorySpec(StoreSpec, tag="memory"): ...      # in nlserver/stores/memory.py
 
-    A field whose type is a kind, not its union, takes this kind only.
+    A field whose type is a kind, not its union, takes this kind only. A kind with `chosen_by` comes in variants, its
+    subclasses: each has a key of this name whose type is the one word that chooses it.
     """
 
     ignores_unknown: ClassVar[bool] = False
     buffered: ClassVar[bool] = False
+    chosen_by: ClassVar[str] = ""
     elsewhere: ClassVar[Mapping[str, str]] = {}
     kinds: ClassVar[str | None] = None
     tags: ClassVar[dict[str, type[Spec]]] = {}

@@ -29,7 +29,7 @@ class _Wrong(Enum):
 
 WRONG: Final = _Wrong.WRONG
 """Stands for a value that could not be decoded; its problems have been reported."""
-_ANY: Final = Key()
+_ANY: Final = Key(zero=MISSING)
 
 
 class Decoder:
@@ -56,15 +56,31 @@ class Decoder:
         self.problems.append(Problem(place, reason, near, fatal, self._document.excerpt(place)))
         return WRONG
 
+    def note(self, place: Place, reason: str, near: str | None, fatal: bool) -> None:
+        """Add a problem that was found before decoding."""
+        self.report(place, reason, near, fatal=fatal)
+
     # One object
 
-    def _object(self, cls: type[Spec], value: Value, *, exact: bool) -> Spec | Literal[_Wrong.WRONG]:
+    def _object(self, cls: type[Spec], value: Value, *, exact: bool) -> Any:
         if value.content == () and cls.ignores_unknown and not shape.slots(cls):
             value = Value(value.place, Object(()))
         if not isinstance(value.content, Object):
             return self.report(value.place, f"expected an object, found {value.kind}")
+        if cls.chosen_by and cls.chosen_by not in shape.keys(cls):
+            return self._variant(cls, value, exact=exact)
         reading = _Reading(self, cls, value, exact=exact or cls.buffered)
         return reading.made()
+
+    def _variant(self, cls: type[Spec], value: Value, *, exact: bool) -> Any:
+        variants = shape.variants(cls)
+        word = value.get(cls.chosen_by)
+        if word is None:
+            return self.report(value.place, f"{shown(cls.chosen_by)} is missing: one of {_listed(variants)}")
+        try:
+            return self._object(variants[_word(variants, word)], value, exact=exact)
+        except Unfit as unfit:
+            return self.report(word.place, unfit.reason, unfit.nearest)
 
     def union(self, cls: type[Spec], value: Value, *, exact: bool) -> Any:
         """An object whose one key is the kind; a kind without keys of its own may be written as a text."""
@@ -246,7 +262,8 @@ class _Reading:
         ignored = self._cls.ignores_unknown and not content.strict and not kindless
         known = [slot.name for slot in self._keys.values()]
         if self._beside is not None:
-            known = [*shape.kind_names(self._beside.hint), *known]
+            kinds = shape.kind_names(self._beside.hint)
+            known = [*kinds] if kindless else [*kinds, *known]
         for name in self._strangers:
             self._decoder.unknown(name, known, "kind" if kindless else "key", fatal=not ignored)
 

@@ -37,7 +37,8 @@ class ConfigError(Error):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         fatal = [problem for problem in problems if problem.fatal]
-        others = f", and {len(fatal) - 1} more problems" if len(fatal) > 1 else ""
+        more = len(fatal) - 1
+        others = f", and {more} more {'problem' if more == 1 else 'problems'}" if more else ""
         super().__init__(Code.INVALID_ARGUMENT, f"{_sentence(fatal[0])}{others}", where=_position(fatal[0].place))
         self.problems = list(problems)
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from nlserver.spec import Key, Spec
 
-_PLAIN: Final = Key()
+_PLAIN: Final = Key(zero=MISSING)
 # Classes and their annotations never change.
 _hints: Final[dict[tuple[type, str], Any]] = {}
 
@@ -47,13 +47,8 @@ class Slot:
         return _hints[self.owner, self.field]
 
 
-def aside(default: Any) -> Any:
-    """A field of a Spec that no key of the file fills."""
-    return dataclasses.field(default=default, compare=False, repr=False, metadata={"aside": True})
-
-
 def slots(cls: type[Spec]) -> tuple[Slot, ...]:
-    """The fields of a Spec that keys fill, in order."""
+    """The fields of a Spec that keys fill, in order; a field with `aside` in its metadata is none of them."""
     fields = dataclasses.fields(cls) if "__dataclass_fields__" in dir(cls) else ()  # type: ignore[arg-type]
     return tuple(
         Slot(cls, field.name, field.metadata.get("key", _PLAIN), field.default, field.default_factory)
@@ -95,6 +90,13 @@ def kind(cls: type[Spec], tag: str) -> type[Spec] | None:
     if cls.kinds:
         importlib.import_module(f"{cls.kinds}.{tag}")
     return cls.tags.get(tag)
+
+
+def variants(cls: type[Spec]) -> dict[str, type[Spec]]:
+    """The subclasses of a kind by the word that chooses each; see `Spec.chosen_by`."""
+    return {
+        word: variant for variant in cls.__subclasses__() for word in typing.get_args(keys(variant)[cls.chosen_by].hint)
+    }
 
 
 def _hint(cls: type[Spec], field: str) -> Any:
