@@ -1,0 +1,119 @@
+"""Messages that carry blobs, as bytes of the wire with one copy of the blob. Pure.
+
+Protobuf takes 2 ms to serialise a message with a blob of 1 MiB, a join takes 0.05 ms (measured). Field numbers are
+those of `proto/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from nlserver.errors import Code, Error, invalid
+from nlserver.proto import bytestream_pb2
+from nlserver.reapi.digest import Digest, Function
+
+Piece = bytes | memoryview
+_DATA: Final = 0x52
+_RESOURCE_NAME: Final = b"\x0a"
+_OFFSET: Final = b"\x10"
+_FINISH: Final = b"\x18\x01"
+_STREAM_DATA: Final = b"\x52"
+_INSTANCE_NAME: Final = b"\x0a"
+_BATCH_ENTRY: Final = b"\x12"
+_BATCH_FUNCTION: Final = b"\x28"
+_ENTRY_DIGEST: Final = b"\x0a"
+_ENTRY_DATA: Final = b"\x12"
+_LENGTH_DELIMITED: Final = 2
+_LONGEST_VARINT: Final = 10
+
+
+def varint(number: int) -> bytes:
+    """A number >= 0 in protobuf's variable length."""
+    if number < 0x80:
+        return bytes((number,))
+    out = bytearray()
+    while number >= 0x80:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
+def number_at(data: Piece, at: int) -> tuple[int, int]:
+    """The variable-length number at this place, and the place after it. Raises Error INVALID_ARGUMENT."""
+    number = shift = 0
+    for place in range(at, min(at + _LONGEST_VARINT, len(data))):
+        byte = data[place]
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, place + 1
+        shift += 7
+    raise invalid("the message ends inside a number")
+
+
+def records(data: Piece) -> Iterator[tuple[int, memoryview]]:
+    """Field number and bytes of each field of a message that has only length-delimited fields.
+
+    Raises Error INVALID_ARGUMENT for anything else.
+    """
+    view = memoryview(data)
+    at = 0
+    while at < len(view):
+        tag, at = number_at(view, at)
+        if tag & 7 != _LENGTH_DELIMITED:
+            raise invalid(f"field {tag >> 3} of the message has another type than it should")
+        length, at = number_at(view, at)
+        if at + length > len(view):
+            raise invalid(f"field {tag >> 3} of the message is longer than the message")
+        yield tag >> 3, view[at : at + length]
+        at += length
+
+
+def field(tag: bytes, value: Piece) -> tuple[Piece, ...]:
+    """A length-delimited field in pieces, to be joined with others."""
+    return tag, varint(len(value)), value
+
+
+def digest_message(digest: Digest) -> bytes:
+    """REAPI v2, Digest."""
+    size = b"\x10" + varint(digest.size_bytes) if digest.size_bytes else b""
+    return b"".join((b"\x0a\x40", digest.hash.encode(), size))
+
+
+def write_request(resource_name: bytes, offset: int, data: Piece, *, finish: bool) -> bytes:
+    """google.bytestream.WriteRequest; the name stands in every message, as NativeLink sends it."""
+    pieces = [*field(_RESOURCE_NAME, resource_name)]
+    if offset:
+        pieces += (_OFFSET, varint(offset))
+    if finish:
+        pieces.append(_FINISH)
+    if data:
+        pieces += field(_STREAM_DATA, data)
+    return b"".join(pieces)
+
+
+def read_data(message: bytes) -> bytes:
+    """The data of a google.bytestream.ReadResponse. Raises Error INTERNAL when it is none."""
+    if message and message[0] == _DATA:
+        length, at = number_at(message, 1)
+        if at + length == len(message):
+            return message[at:]
+    try:
+        return bytestream_pb2.ReadResponse.FromString(message).data
+    except DecodeError:
+        raise Error(Code.INTERNAL, "the server sent something that is no ReadResponse") from None
+
+
+def batch_update_request(instance_name: str, function: Function, blobs: Iterable[tuple[Digest, bytes]]) -> bytes:
+    """REAPI v2, BatchUpdateBlobsRequest."""
+    pieces: list[Piece] = []
+    if instance_name:
+        pieces += field(_INSTANCE_NAME, instance_name.encode())
+    for digest, data in blobs:
+        entry = (*field(_ENTRY_DIGEST, digest_message(digest)), *field(_ENTRY_DATA, data))
+        pieces += (_BATCH_ENTRY, varint(sum(map(len, entry))), *entry)
+    pieces += (_BATCH_FUNCTION, varint(function))
+    return b"".join(pieces)
