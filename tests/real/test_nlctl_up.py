@@ -64,7 +64,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, bazel: Bazel) -> Iterator[
     running = Cluster(tmp_path_factory.mktemp("up"))
     try:
         running.nlctl("up", "--workers", str(WORKERS))
-        bazel.workspace.cluster(running.nlctl("bazelrc") + "build --config=nlctl --jobs=50\n")
+        bazel.workspace.cluster(running.nlctl("bazelrc") + "build --config=nl --jobs=50\n")
         yield running
     finally:
         running.nlctl("down", "--wipe", "--yes")
