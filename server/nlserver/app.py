@@ -88,12 +88,14 @@ async def _serve(configs: Sequence[Config]) -> int:
 
 
 async def _ready(parts: Sequence[Part], stopping: asyncio.Future[int]) -> None:
-    registered = asyncio.ensure_future(asyncio.gather(*(part.registered() for part in parts)))
-    await asyncio.wait([registered, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if not registered.done():
-        registered.cancel()
+    registered = asyncio.gather(*(part.registered() for part in parts))
+    stopping.add_done_callback(lambda _: registered.cancel())
+    try:
+        await registered
+    except asyncio.CancelledError:
+        if not stopping.done():
+            raise
         return
-    registered.result()
     if descriptor := os.environ.get(READY_FD):
         os.write(int(descriptor), b"READY=1\n")
         os.close(int(descriptor))

@@ -96,7 +96,7 @@ class Listener:
             self._backend = None
 
 
-class _IdentityRequired(grpc.aio.ServerInterceptor):
+class _IdentityRequired(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
     """Refuses calls without `baggage: enduser.id=...` (NativeLink's experimental_identity_header.required)."""
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
@@ -119,7 +119,7 @@ def _refusing(handler: Any) -> Any:
         (True, False): grpc.stream_unary_rpc_method_handler,
         (True, True): grpc.stream_stream_rpc_method_handler,
     }[handler.request_streaming, handler.response_streaming]
-    return make(refuse)  # type: ignore[operator]
+    return make(refuse)
 
 
 def _options(spec: HttpListenerSpec) -> list[tuple[str, Any]]:
