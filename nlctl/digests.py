@@ -115,6 +115,8 @@ def _merged(found: Iterator[Found]) -> Iterator[Found]:
 
 
 def _reason(word: str) -> str:
+    if _HASH.search(word):
+        return "the size behind the hash is larger than any blob can be"
     digits = max((len(run) for run in re.findall(f"{_HEX}+", word)), default=0)
     if digits > 64:
         return f"it has {digits} hex digits in a row; a hash has 64"

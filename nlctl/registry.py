@@ -52,7 +52,7 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("cas", "get"): Leaf("cas_get", "Fetch a blob, verified", USE, frozenset({"-O", "--out"})),
     ("cas", "put"): Leaf("cas_put", "Upload files and directories", USE),
     ("cas", "stat"): Leaf("cas_stat", "Which blobs are there", USE),
-    ("bazelrc",): Leaf("bazelrc", "The .bazelrc lines for this cluster", USE, frozenset({"--config"})),
+    ("bazelrc",): Leaf("bazelrc", "The .bazelrc lines for this cluster", USE, frozenset({"--config", "--name"})),
     ("version",): Leaf("version", "Versions of this tool and of the parts", LOOK),
 }
 

@@ -25,11 +25,7 @@ def become(name: str, config: Path, log: Path, ready: int, supervisor: int) -> i
     `ready` is the write end of the pipe that is told once it serves. SIGTERM reaches it when the supervisor dies,
     also by kill -9, so that no part is orphaned.
     """
-    _default_signals()
-    os.setsid()
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != supervisor:
-        return 0
+    separate(supervisor)
     journal.redirect(log)
     journal.keep_small(log)
     entitle(f"nlserver {config}", short=f"nl:{name}")
@@ -37,6 +33,15 @@ def become(name: str, config: Path, log: Path, ready: int, supervisor: int) -> i
     from nlserver import app
 
     return app.main([config], part=name)
+
+
+def separate(supervisor: int) -> None:
+    """Leave the supervisor's session and signals, and be told when it dies; ends this process if it died already."""
+    _default_signals()
+    os.setsid()
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != supervisor:
+        raise SystemExit(0)
 
 
 def leave(work: Callable[[], int]) -> None:

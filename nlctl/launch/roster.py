@@ -108,9 +108,9 @@ class Roster:
         return self.settle(now)
 
     def restart(self, names: Sequence[str], now: float) -> list[Effect]:
-        """Start these anew although nothing changed."""
-        for name in names:
-            self.units[name].anew = True
+        """Start these anew although nothing changed. Raises KeyError for a name that is no member."""
+        for unit in [self.units[name] for name in names]:
+            unit.anew = True
         return self.settle(now)
 
     def started(self, name: str, pid: int, now: float) -> list[Effect]:

@@ -62,9 +62,18 @@ class _Client:
 
 
 class Supervisor:
-    """Runs until nothing is wanted any more. `listening` is the bound socket that commands connect to."""
+    """Runs until nothing is wanted any more. `listening` is the bound socket that commands connect to.
 
-    def __init__(self, ledger: Ledger, listening: socket.socket) -> None:
+    `become` turns a forked process into a member: see `child.become`.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        listening: socket.socket,
+        become: Callable[[str, Path, Path, int, int], int] = child.become,
+    ) -> None:
+        self._become_member = become
         self._ledger = ledger
         self._listening = listening
         self._roster = Roster()
@@ -86,6 +95,8 @@ class Supervisor:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         while not (self._asked and self._roster.empty):
             self._look(self._timeout())
+        with suppress(FileNotFoundError):
+            (self._ledger.run / "supervisor.sock").unlink()
         for client in list(self._clients):
             self._drop(client)
 
@@ -151,7 +162,7 @@ class Supervisor:
             client.connection.close()
         for descriptor in (*self._pipes.values(), *self._pidfds.values(), self._wake_read, self._wake_write):
             os.close(descriptor)
-        return child.become(wanted.name, Path(wanted.config), self._ledger.log(wanted.name), ready, supervisor)
+        return self._become_member(wanted.name, Path(wanted.config), self._ledger.log(wanted.name), ready, supervisor)
 
     def _ready(self, name: str) -> None:
         said = os.read(self._pipes[name], 64)
@@ -237,7 +248,10 @@ class Supervisor:
 
     def _publish(self, name: str, gone: bool) -> None:
         unit = self._roster.units.get(name)
-        facts = {"name": name, "state": "gone"} if gone or unit is None else _facts(name, unit)
+        if unit is None and not gone:
+            # It went in the same round; that is told next.
+            return
+        facts = {"name": name, "state": "gone"} if unit is None else _facts(name, unit)
         for client in [one for one in self._clients if one.watches]:
             self._send(client, {"event": "member", **facts})
 
@@ -323,8 +337,6 @@ def main(arguments: Sequence[str]) -> None:
     child.entitle(f"nlctl supervisor {home}", short="nl:supervisor")
     _preload()
     Supervisor(ledger, socket.socket(fileno=descriptor)).run()
-    with suppress(FileNotFoundError):
-        (ledger.run / "supervisor.sock").unlink()
 
 
 if __name__ == "__main__":

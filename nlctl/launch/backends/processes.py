@@ -19,15 +19,17 @@ from nlctl.launch.ledger import Ledger
 from nlctl.launch.roster import Wanted
 
 _SOCKET: Final = "supervisor.sock"
+_SUPERVISOR: Final = ("-m", "nlctl.launch.supervisor")
 _ANSWER_SECONDS: Final = 15.0
 _FIELDS: Final = tuple(Report.__dataclass_fields__)
 
 
 class Processes:
-    """The processes of one cluster."""
+    """The processes of one cluster. `program` is what Python runs as the supervisor: told the folder and a socket."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, program: Sequence[str] = _SUPERVISOR) -> None:
         self._ledger = ledger
+        self._program = program
 
     def reports(self) -> list[Report] | None:
         """All members; None when there is no supervisor."""
@@ -85,7 +87,7 @@ class Processes:
             yield from line.changes(deadline)
 
     def _spawn(self, listening: int) -> None:
-        command = [sys.executable, "-m", "nlctl.launch.supervisor", str(self._ledger.home), str(listening)]
+        command = [sys.executable, *self._program, str(self._ledger.home), str(listening)]
         log = os.open(self._ledger.log("supervisor"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             # It forks once more and its first process ends at once, so there is little to wait for.

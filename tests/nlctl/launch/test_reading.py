@@ -1,0 +1,67 @@
+"""Logs of several parts are read as one, without losing or cutting a line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nlctl.launch.journal import previous
+from nlctl.launch.reading import Entry, Follower, entries, merged
+
+T1, T2, T3 = (f"2026-01-01T00:00:0{n}.000Z" for n in (1, 2, 3))
+
+
+def test_a_traceback_stays_with_its_event() -> None:
+    lines = ["early", f"{T1} INFO a", "Traceback", "  x", f"{T2} INFO b"]
+    assert [one.lines for one in entries("cas", lines)] == [
+        ("early",),
+        (f"{T1} INFO a", "Traceback", "  x"),
+        (f"{T2} INFO b",),
+    ]
+
+
+def test_json_lines_have_times_too() -> None:
+    assert [one.stamp for one in entries("cas", [f'{{"time": "{T1}", "event": "x"}}'])] == [T1]
+
+
+def test_parts_are_merged_by_time() -> None:
+    cas = [Entry("cas", T1, ("a",)), Entry("cas", T3, ("c",))]
+    worker = [Entry("worker-1", T2, ("b",))]
+    assert [one.lines[0] for one in merged([cas, worker])] == ["a", "b", "c"]
+
+
+def test_history_begins_in_the_previous_file(tmp_path: Path) -> None:
+    log = tmp_path / "cas.log"
+    previous(log).write_text(f"{T1} old\n")
+    log.write_text(f"{T2} new\n")
+    [found] = Follower({"cas": log}).history()
+    assert [one.lines[0] for one in found] == [f"{T1} old", f"{T2} new"]
+
+
+def test_a_half_written_line_is_shown_once_it_is_whole(tmp_path: Path) -> None:
+    log = tmp_path / "cas.log"
+    log.write_text(f"{T1} one\n{T2} tw")
+    follower = Follower({"cas": log})
+    assert [one.lines[0] for one in follower.history()[0]] == [f"{T1} one"]
+    with log.open("a") as file:
+        file.write("o\n")
+    assert [one.lines[0] for one in follower.more()[0]] == [f"{T2} two"]
+
+
+def test_following_goes_on_in_the_new_file_after_a_rotation(tmp_path: Path) -> None:
+    log = tmp_path / "cas.log"
+    log.write_text(f"{T1} one\n")
+    follower = Follower({"cas": log})
+    follower.history()
+    with log.open("a") as file:
+        file.write(f"{T2} two\n")
+    log.rename(previous(log))
+    log.write_text(f"{T3} three\n")
+    assert [one.lines[0] for one in follower.more()[0]] == [f"{T2} two", f"{T3} three"]
+
+
+def test_a_part_that_has_not_logged_yet_is_waited_for(tmp_path: Path) -> None:
+    log = tmp_path / "cas.log"
+    follower = Follower({"cas": log})
+    assert follower.history() == [[]]
+    log.write_text(f"{T1} one\n")
+    assert [one.lines[0] for one in follower.more()[0]] == [f"{T1} one"]
