@@ -41,6 +41,7 @@ from nlserver.dispatch.model import (
     Outcome,
     Response,
     Stage,
+    Verdict,
     WorkerState,
 )
 from nlserver.dispatch.pool import Pool
@@ -132,10 +133,17 @@ class State:
             )
 
     def explain(self, name: str) -> Explanation:
-        """Why an operation does not run, worker by worker. Raises Error NOT_FOUND."""
-        operation = self.operations.get(self.view(name).operation)
-        assert operation is not None
-        return explanation.explain(operation.needs, self.pool.workers.values())
+        """Why an operation waits, worker by worker; or that it does not wait. Raises Error NOT_FOUND."""
+        operation = self.operations[self.view(name).operation]
+        match operation.stage:
+            case Stage.QUEUED:
+                return explanation.explain(operation.needs, self.pool.workers.values())
+            case Stage.EXECUTING:
+                return Explanation(Verdict.NOW, f"it executes on {self.pool.workers[operation.worker].name}")
+            case Stage.COMPLETED:
+                return Explanation(Verdict.NOW, "it has ended")
+            case _:
+                assert_never(operation.stage)
 
     # Events
 
