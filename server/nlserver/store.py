@@ -7,13 +7,13 @@ takes bytes from outside wraps them in `verified.verified` first.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol, cast, runtime_checkable
 
+from nlserver import fs
 from nlserver.errors import Code, Error, invalid
 from nlserver.reapi.digest import Digest
 from nlserver.spec import Site, Spec
@@ -152,9 +152,14 @@ class LocalFiles(Protocol):
     def link(self, digest: Digest, to: str, *, executable: bool, dir_fd: int | None = None) -> bool:
         """Make `to` a read-only file with this blob's bytes that shares its disk space; False when the blob is absent.
 
-        Blocking, a few tens of microseconds: call it in a thread for a whole directory. The blob can never be
-        changed through the link. Raises OSError when `to` exists or cannot be made.
+        Blocking, a few tens of microseconds: call it in a thread for a whole directory. The link has no write
+        permission, but its owner may change that: whoever lends it looks at it afterwards. Raises OSError when `to`
+        exists or cannot be made.
         """
+        ...
+
+    async def remove(self, key: Digest) -> bool:
+        """Forget a blob, such as one that was changed through a link; False when it was absent."""
         ...
 
 
@@ -189,11 +194,11 @@ async def expect_no_bytes(key: Key, chunks: Chunks) -> None:
         raise invalid(f"{key} names the empty blob, but {len(chunk)} bytes or more were sent")
 
 
-async def file_chunks(path: Path) -> AsyncIterator[bytes]:
+async def file_chunks(path: Path) -> AsyncGenerator[bytes, None]:
     """The bytes of a file in chunks, read in a thread."""
-    fd = await asyncio.to_thread(os.open, path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        while chunk := await asyncio.to_thread(os.read, fd, CHUNK_BYTES):
+        while chunk := await fs.in_thread(os.read, fd, CHUNK_BYTES):
             yield chunk
     finally:
         os.close(fd)

@@ -1,0 +1,318 @@
+"""The input root of an action: resolved from Directory blobs, then laid out by hard links from the fast store.
+
+Laws: nothing is created before the whole tree is known and valid; names are single segments and unique, so that no
+entry can lie about where the next one goes; an action never gets a writable link to a blob of the store.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from nlserver import fs
+from nlserver.errors import Code, Error, invalid
+from nlserver.proto import remote_execution_pb2 as re_pb
+from nlserver.reapi.digest import Digest, Function, digest_of, is_empty
+from nlserver.reapi.tree import directory_of
+from nlserver.store import LocalFiles, Missing
+from nlserver.streams import closing
+from nlserver.worker.finish import Stop, stoppable
+
+MOST_NODES: Final = 500_000
+"""The most files, directories and symlinks of one input root (the same directory counts wherever it stands)."""
+_MOST_DIRECTORY_BYTES: Final = 16 << 20
+_MOST_CACHED_NODES: Final = 20_000
+_DIRECTORY_MODE: Final = 0o755
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Inputs(Protocol):
+    """What reading inputs needs of the worker's `fast_slow` store."""
+
+    @property
+    def local(self) -> LocalFiles:
+        """The fast tier."""
+        ...
+
+    async def localize(self, digests: Sequence[Digest]) -> None:
+        """See `WorkerStore.localize`."""
+        ...
+
+    async def get(self, key: Digest, most: int = ...) -> bytes:
+        """See `Store.get`."""
+        ...
+
+    def read(self, key: Digest, offset: int = 0, limit: int | None = None) -> AsyncGenerator[bytes, None]:
+        """See `Store.read`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of an input root; `mode` and `mtime_ns` where node properties ask for more than content."""
+
+    path: str
+    digest: Digest
+    executable: bool
+    mode: int | None = None
+    mtime_ns: int | None = None
+
+    @property
+    def private(self) -> bool:
+        """Whether it needs an inode of its own."""
+        return self.mode is not None or self.mtime_ns is not None
+
+
+@dataclass
+class Layout:
+    """An input root, flat: paths from the root, directories after their parents."""
+
+    directories: list[str] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
+    symlinks: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def nodes(self) -> int:
+        """How many entries it has."""
+        return len(self.directories) + len(self.files) + len(self.symlinks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """A valid Directory, in little memory."""
+
+    directories: tuple[tuple[str, Digest], ...]
+    files: tuple[File, ...]
+    symlinks: tuple[tuple[str, str], ...]
+
+    @property
+    def nodes(self) -> int:
+        return len(self.directories) + len(self.files) + len(self.symlinks) + 1
+
+
+class Resolver:
+    """Resolves input roots, and remembers the directories that successive actions share."""
+
+    def __init__(self, store: Inputs) -> None:
+        self._store = store
+        self._known: OrderedDict[Digest, _Listing] = OrderedDict()
+        self._known_nodes = 0
+
+    async def resolve(self, root: Digest) -> Layout:
+        """The layout of an input root.
+
+        Raises Error INVALID_ARGUMENT for a tree that is malformed or too large, and Missing when directories of it are
+        nowhere to be had; that names every blob which is missing, files included.
+        """
+        layout, missing = await self._walked(root)
+        if not missing:
+            return layout
+        try:
+            await self._store.localize(distinct(file.digest for file in layout.files))
+        except Missing as absent:
+            missing.append(absent)
+        raise missing_all(missing)
+
+    async def _walked(self, root: Digest) -> tuple[Layout, list[Missing]]:
+        layout, missing = Layout(), list[Missing]()
+        level = [("", root)]
+        while level:
+            listings = await self._listings(distinct(digest for _, digest in level), missing)
+            below: list[tuple[str, Digest]] = []
+            for path, digest in level:
+                if (listing := listings.get(digest)) is not None:
+                    below += _entered(layout, path, listing)
+            level = below
+        return layout, missing
+
+    async def _listings(self, digests: Sequence[Digest], missing: list[Missing]) -> dict[Digest, _Listing]:
+        found = {digest: self._known[digest] for digest in digests if digest in self._known}
+        for digest in found:
+            self._known.move_to_end(digest)
+        absent = [digest for digest in digests if digest not in found]
+        if len(absent) > 1:
+            absent = await self._present(absent, missing)
+        for digest in absent:
+            try:
+                found[digest] = self._remembered(digest, await self._read(digest))
+            except Missing as lost:
+                missing.append(lost)
+        return found
+
+    async def _present(self, digests: Sequence[Digest], missing: list[Missing]) -> list[Digest]:
+        """Fetch directories together; those that exist."""
+        try:
+            await self._store.localize(digests)
+        except Missing as lost:
+            missing.append(lost)
+            return [digest for digest in digests if digest not in lost.keys]
+        return list(digests)
+
+    async def _read(self, digest: Digest) -> _Listing:
+        if digest.size_bytes > _MOST_DIRECTORY_BYTES:
+            raise invalid(f"Directory {digest} is larger than {_MOST_DIRECTORY_BYTES} bytes")
+        data = b"" if is_empty(digest) else await self._store.get(digest)
+        return _listing(directory_of(data, digest.function), digest.function)
+
+    def _remembered(self, digest: Digest, listing: _Listing) -> _Listing:
+        self._known[digest] = listing
+        self._known_nodes += listing.nodes
+        while self._known_nodes > _MOST_CACHED_NODES:
+            self._known_nodes -= self._known.popitem(last=False)[1].nodes
+        return listing
+
+
+def distinct(digests: Iterable[Digest]) -> list[Digest]:
+    """Each once, in order."""
+    return list(dict.fromkeys(digests))
+
+
+def missing_all(parts: Sequence[Missing]) -> Missing:
+    """One Missing of several, with the words of the first."""
+    keys = dict.fromkeys(key for part in parts for key in part.keys)
+    return Missing(*keys, message=parts[0].message)
+
+
+def _entered(layout: Layout, path: str, listing: _Listing) -> list[tuple[str, Digest]]:
+    """Add a directory's entries to the layout; its subdirectories with their paths."""
+    if layout.nodes + listing.nodes > MOST_NODES:
+        raise invalid(f"the input root has more than {MOST_NODES} files and directories")
+    at = f"{path}/" if path else ""
+    below = [(at + name, digest) for name, digest in listing.directories]
+    layout.directories += [name for name, _ in below]
+    layout.files += (
+        [File(at + file.path, file.digest, file.executable, file.mode, file.mtime_ns) for file in listing.files]
+        if at
+        else listing.files
+    )
+    layout.symlinks += [(at + name, target) for name, target in listing.symlinks]
+    return below
+
+
+def _listing(directory: re_pb.Directory, function: Function) -> _Listing:
+    return _Listing(
+        tuple((node.name, digest_of(node.digest, function)) for node in directory.directories),
+        tuple(_file(node, function) for node in directory.files),
+        tuple((node.name, node.target) for node in directory.symlinks),
+    )
+
+
+def _file(node: re_pb.FileNode, function: Function) -> File:
+    properties = node.node_properties
+    mode = mtime = None
+    if properties.HasField("unix_mode"):
+        # No setuid, setgid or sticky bits from outside.
+        mode = properties.unix_mode.value & 0o777
+    if properties.HasField("mtime"):
+        mtime = properties.mtime.seconds * 10**9 + properties.mtime.nanos
+    return File(node.name, digest_of(node.digest, function), node.is_executable, mode, mtime)
+
+
+async def lay_out(layout: Layout, root: str, parents: Sequence[str], store: Inputs) -> None:
+    """Create the input root in the empty directory `root`, then the directories `parents` of its outputs.
+
+    Raises Missing naming every file that is nowhere to be had, Error otherwise; what was created is for the caller to
+    remove.
+    """
+    try:
+        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            absent, copies = await stoppable(_lay_out, fd, layout, parents, store.local)
+            if absent:
+                copies += await _fetched(absent, fd, store)
+            for file in copies:
+                await _copy(file, fd, store)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise _failure(error) from error
+
+
+async def _fetched(absent: Sequence[File], fd: int, store: Inputs) -> list[File]:
+    """Fetch files into the fast tier and link them; those that must be copied."""
+    await store.localize(distinct(file.digest for file in absent))
+    again, copies = await stoppable(_linked, absent, fd, store.local)
+    if again:
+        lost = distinct(file.digest for file in again)
+        raise Missing(*lost, message=f"{lost[0]} was evicted from the fast store before it could be used: enlarge it")
+    return copies
+
+
+def _lay_out(
+    stop: Stop, fd: int, layout: Layout, parents: Sequence[str], local: LocalFiles
+) -> tuple[list[File], list[File]]:
+    for path in layout.directories:
+        stop.check()
+        os.mkdir(path, _DIRECTORY_MODE, dir_fd=fd)
+    absent, copies = _linked(stop, layout.files, fd, local)
+    for path, target in layout.symlinks:
+        os.symlink(target, path, dir_fd=fd)
+    _make_parents(fd, parents, {"", *layout.directories})
+    return absent, copies
+
+
+def _linked(stop: Stop, files: Sequence[File], fd: int, local: LocalFiles) -> tuple[list[File], list[File]]:
+    """Link files; those absent from the fast tier, and those that need an inode of their own."""
+    absent: list[File] = []
+    copies: list[File] = []
+    for file in files:
+        stop.check()
+        if is_empty(file.digest):
+            os.close(_created(file, fd))
+        elif file.private:
+            copies.append(file)
+        elif not local.link(file.digest, file.path, executable=file.executable, dir_fd=fd):
+            absent.append(file)
+    return absent, copies
+
+
+def _make_parents(fd: int, parents: Sequence[str], made: set[str]) -> None:
+    """Make directories where nothing stands; what leads through a file or a symlink is the action's own business."""
+    for parent in parents:
+        path = ""
+        for segment in parent.split("/"):
+            path = f"{path}/{segment}" if path else segment
+            if path in made:
+                continue
+            try:
+                os.mkdir(path, _DIRECTORY_MODE, dir_fd=fd)
+            except FileExistsError:
+                break
+            made.add(path)
+
+
+async def _copy(file: File, fd: int, store: Inputs) -> None:
+    """A private file with a blob's bytes, from whichever tier has it."""
+    own = _created(file, fd)
+    try:
+        async with closing(store.read(file.digest)) as chunks:
+            async for chunk in chunks:
+                await fs.in_thread(fs.write_all, own, [chunk])
+        _dated(file, own)
+    finally:
+        os.close(own)
+
+
+def _created(file: File, fd: int) -> int:
+    """An empty file open for writing, with the mode and the time that are asked for."""
+    own = os.open(file.path, _NEW, 0o600, dir_fd=fd)
+    os.fchmod(own, (file.mode if file.mode is not None else 0o644) | (0o111 if file.executable else 0))
+    _dated(file, own)
+    return own
+
+
+def _dated(file: File, fd: int) -> None:
+    if file.mtime_ns is not None:
+        os.utime(fd, ns=(file.mtime_ns, file.mtime_ns))
+
+
+def _failure(error: OSError) -> Error:
+    if error.errno == errno.ENAMETOOLONG:
+        return invalid("the input root has a path that is longer than this system allows")
+    made = fs.error_of(error, "laying out the inputs")
+    # Nothing here is the action's fault, so another worker may try.
+    return Error(Code.INTERNAL, str(made)) if made.code is Code.FAILED_PRECONDITION else made

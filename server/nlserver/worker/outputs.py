@@ -1,0 +1,289 @@
+"""What an action left behind, as an ActionResult and the blobs that belong to it.
+
+Laws: no symlink is followed on any segment below the execution root, special files are never opened, every walk is
+bounded. Everything but `upload` blocks and is for a thread, after the last process of the action is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from nlserver.errors import Code, Error, invalid
+from nlserver.proto import remote_execution_pb2 as re_pb
+from nlserver.reapi.digest import EMPTY, Digest, Function, hasher, is_empty
+from nlserver.reapi.tree import Entry, File, Subdirectory, Symlink, blob_of, directory, set_digest, tree_blob
+from nlserver.streams import CHUNK_BYTES
+from nlserver.worker.finish import Stop
+
+MOST_DEPTH: Final = 200
+MOST_ENTRIES: Final = 1_000_000
+MOST_INLINE_BYTES: Final = 16 << 10
+"""Standard output up to this size travels inside the result, beside its digest."""
+_SMALL_BYTES: Final = 64 << 10
+_MOST_HELD_BYTES: Final = 8 << 20
+_MOST_UPLOADS: Final = 16
+_EXECUTABLE: Final = 0o111
+_SPECIAL: Final = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass
+class Blobs:
+    """Blobs to upload, each once: small ones by their bytes, others by a path that does not change any more."""
+
+    function: Function
+    found: dict[Digest, bytes | str] = field(default_factory=dict)
+    held_bytes: int = 0
+
+    def add_file(self, stop: Stop, fd: int, path: str) -> tuple[Digest, bytes | None]:
+        """Add the content of an open file, and say it where it is small."""
+        check = hasher(self.function)
+        size, data = 0, b""
+        while chunk := os.read(fd, CHUNK_BYTES):
+            stop.check()
+            check.update(chunk)
+            size += len(chunk)
+            data = data + chunk if size <= _SMALL_BYTES else b""
+        digest = Digest(check.hexdigest(), size, self.function) if size else EMPTY[self.function]
+        small = size <= _SMALL_BYTES
+        if size and digest not in self.found:
+            hold = small and self.held_bytes + size <= _MOST_HELD_BYTES
+            self.held_bytes += size if hold else 0
+            self.found[digest] = data if hold else path
+        return digest, data if small else None
+
+
+def add_stream(stop: Stop, blobs: Blobs, path: str, digest: re_pb.Digest) -> bytes:
+    """Add standard output or error, whose file may be absent; returns its bytes where they may travel inline."""
+    try:
+        fd = os.open(path, _FILE)
+    except FileNotFoundError:
+        set_digest(digest, EMPTY[blobs.function])
+        return b""
+    try:
+        found, data = blobs.add_file(stop, fd, path)
+    finally:
+        os.close(fd)
+    set_digest(digest, found)
+    return data if data is not None and len(data) <= MOST_INLINE_BYTES else b""
+
+
+class Collector:
+    """Fills a result with the outputs found below an execution root."""
+
+    def __init__(self, stop: Stop, root: str, blobs: Blobs, result: re_pb.ActionResult) -> None:
+        self._stop = stop
+        self._root = root
+        self._blobs = blobs
+        self._result = result
+        self._left = MOST_ENTRIES
+
+    def collect(self, outputs: Iterable[tuple[str, str]], *, modern: bool) -> None:
+        """Add each output that exists: (path as declared, path from the execution root).
+
+        `modern` where `output_paths` declared them (REAPI v2.1): symlinks then go to `output_symlinks` as well. Raises
+        Error INVALID_ARGUMENT for a special file, FAILED_PRECONDITION for a name that no message can hold and for
+        more than the bounds allow.
+        """
+        root = os.open(self._root, _DIRECTORY)
+        try:
+            for declared, path in outputs:
+                self._stop.check()
+                self._one(root, declared, path, modern)
+        finally:
+            os.close(root)
+
+    def _one(self, root: int, declared: str, path: str, modern: bool) -> None:
+        parent, _, name = path.rpartition("/")
+        fd = _descended(root, parent)
+        if fd is None:
+            return
+        try:
+            found = _status(fd, name or ".")
+            if found is not None:
+                self._entry(fd, declared, path, name or ".", found, modern)
+        finally:
+            os.close(fd)
+
+    def _entry(self, fd: int, declared: str, path: str, name: str, found: os.stat_result, modern: bool) -> None:
+        if stat.S_ISREG(found.st_mode):
+            digest = self._file(fd, name, path)
+            output = self._result.output_files.add(path=declared, is_executable=bool(found.st_mode & _EXECUTABLE))
+            set_digest(output.digest, digest)
+        elif stat.S_ISDIR(found.st_mode):
+            self._directory(fd, declared, path, name)
+        elif stat.S_ISLNK(found.st_mode):
+            self._symlink(fd, declared, path, name, modern)
+        else:
+            raise _special(path, found)
+
+    def _symlink(self, fd: int, declared: str, path: str, name: str, modern: bool) -> None:
+        target = self._target(fd, path, name)
+        try:
+            to_directory = stat.S_ISDIR(os.stat(name, dir_fd=fd).st_mode)
+        except OSError:
+            to_directory = False
+        result = self._result
+        # Clients before 2.1 read these two, newer ones the third; each path has the same target in both.
+        legacy = result.output_directory_symlinks if to_directory else result.output_file_symlinks
+        legacy.add(path=declared, target=target)
+        if modern:
+            result.output_symlinks.add(path=declared, target=target)
+
+    def _directory(self, fd: int, declared: str, path: str, name: str) -> None:
+        closure: dict[Digest, bytes] = {}
+        root = self._tree(fd, name, path, closure, MOST_DEPTH)
+        tree = tree_blob(root, closure)
+        self._blobs.found.update(closure)
+        self._blobs.found[tree.digest] = tree.data
+        output = self._result.output_directories.add(path=declared, is_topologically_sorted=True)
+        set_digest(output.tree_digest, tree.digest)
+        set_digest(output.root_directory_digest, root)
+
+    def _tree(self, fd: int, name: str, path: str, closure: dict[Digest, bytes], depth: int) -> Digest:
+        """The digest of a directory; its blob and those of all directories below it enter the closure."""
+        if depth == 0:
+            raise Error(Code.FAILED_PRECONDITION, f"output directories are nested more than {MOST_DEPTH} deep")
+        own = _opened(fd, name, _DIRECTORY)
+        try:
+            entries = [self._node(own, entry, _joined(path, entry), closure, depth) for entry in os.listdir(own)]
+        finally:
+            os.close(own)
+        made = blob_of(directory(entries), self._blobs.function)
+        if not is_empty(made.digest):
+            closure[made.digest] = made.data
+        return made.digest
+
+    def _node(self, fd: int, name: str, path: str, closure: dict[Digest, bytes], depth: int) -> Entry:
+        self._count()
+        _check_text(name, path)
+        found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        if stat.S_ISREG(found.st_mode):
+            return File(name, self._file(fd, name, path), executable=bool(found.st_mode & _EXECUTABLE))
+        if stat.S_ISDIR(found.st_mode):
+            return Subdirectory(name, self._tree(fd, name, path, closure, depth - 1))
+        if stat.S_ISLNK(found.st_mode):
+            return Symlink(name, self._target(fd, path, name))
+        raise _special(path, found)
+
+    def _file(self, fd: int, name: str, path: str) -> Digest:
+        own = _opened(fd, name, _FILE)
+        try:
+            if not stat.S_ISREG(os.fstat(own).st_mode):
+                raise invalid(f"output {path!r} changed while it was read")
+            return self._blobs.add_file(self._stop, own, f"{self._root}/{path}")[0]
+        finally:
+            os.close(own)
+
+    def _target(self, fd: int, path: str, name: str) -> str:
+        """The target as it is; one into the execution root, which nobody else has, becomes relative."""
+        target = os.readlink(name, dir_fd=fd)
+        _check_text(target, path)
+        if target == self._root or target.startswith(f"{self._root}/"):
+            return os.path.relpath(target, os.path.dirname(f"{self._root}/{path}"))
+        return target
+
+    def _count(self) -> None:
+        self._stop.check()
+        self._left -= 1
+        if self._left < 0:
+            raise Error(Code.FAILED_PRECONDITION, f"the outputs are more than {MOST_ENTRIES} files and directories")
+
+
+def _status(fd: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _descended(root: int, path: str) -> int | None:
+    """A descriptor of the directory `path` below `root`; None when any segment is no directory."""
+    fd = os.dup(root)
+    for segment in path.split("/") if path else ():
+        try:
+            below = _opened(fd, segment, _DIRECTORY)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        finally:
+            os.close(fd)
+        fd = below
+    return fd
+
+
+def _opened(fd: int, name: str, flags: int) -> int:
+    try:
+        return os.open(name, flags, dir_fd=fd)
+    except PermissionError:
+        # The action took its own output's permissions away; it is still to be read.
+        os.chmod(name, 0o700, dir_fd=fd)
+        return os.open(name, flags, dir_fd=fd)
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}/{name}" if path else name
+
+
+def _check_text(text: str, path: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise Error(Code.FAILED_PRECONDITION, f"output {shown!r} has a name that is not UTF-8") from None
+
+
+def _special(path: str, found: os.stat_result) -> Error:
+    kind = _SPECIAL.get(stat.S_IFMT(found.st_mode), "a special file")
+    return invalid(f"output {path!r} is {kind}; only files, directories and symlinks can be outputs")
+
+
+class Sink(Protocol):
+    """What uploading needs of a store; see `Store`."""
+
+    async def sizes(self, keys: Sequence[Digest]) -> list[int | None]:
+        """See `Store.sizes`."""
+        ...
+
+    async def put(self, key: Digest, data: bytes) -> None:
+        """See `Store.put`."""
+        ...
+
+    async def write_file(self, key: Digest, path: Path) -> None:
+        """See `Store.write_file`."""
+        ...
+
+
+async def upload(store: Sink, blobs: Blobs) -> None:
+    """Bring into the store what it does not have, a bounded number at a time."""
+    digests: Sequence[Digest] = list(blobs.found)
+    if not digests:
+        return
+    sizes = await store.sizes(digests)
+    absent = iter([digest for digest, size in zip(digests, sizes, strict=True) if size is None])
+    try:
+        async with asyncio.TaskGroup() as uploads:
+            for _ in range(min(_MOST_UPLOADS, len(digests))):
+                uploads.create_task(_uploaded(store, blobs, absent))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+
+
+async def _uploaded(store: Sink, blobs: Blobs, absent: Iterator[Digest]) -> None:
+    for digest in absent:
+        source = blobs.found[digest]
+        if isinstance(source, bytes):
+            await store.put(digest, source)
+        else:
+            await store.write_file(digest, Path(source))

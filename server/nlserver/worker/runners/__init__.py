@@ -1,0 +1,1 @@
+"""Kinds of runners, one a file."""
