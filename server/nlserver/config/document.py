@@ -127,7 +127,7 @@ def _parsed(text: str) -> tuple[Any, str | None, int | None]:
     if not text:
         return None, "empty", 0
     value, message, position = json5.parse(text, object_pairs_hook=_Pairs, parse_int=_integer)
-    return value, message, None if message is None else position
+    return value, message, None if message is None else _first_wrong(text, position)
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -139,6 +139,26 @@ def _integer(text: str, base: int = 10) -> int:
     return int(text[:_LONGEST_INTEGER]) if base == 10 and len(text) > _LONGEST_INTEGER else int(text, base)
 
 
+def _first_wrong(text: str, position: int) -> int:
+    """Where the error is: the json5 package points behind the first character of what it took for a bare key."""
+    suspect = text[position - 1 : position] if position else ""
+    if not suspect or suspect.isspace() or suspect in "\ufeff\"'}\\" or (suspect + "a").isidentifier():
+        return position
+    marks = [token[0] for token in _TOKEN.finditer(text, 0, position - 1) if token.lastgroup != "blank"]
+    return position - 1 if marks and marks[-1] in "{," and _innermost(marks) == "{" else position
+
+
+def _innermost(tokens: list[str]) -> str:
+    """The bracket that is still open after these tokens."""
+    still_open: list[str] = []
+    for mark in tokens:
+        if mark in ("{", "["):
+            still_open.append(mark)
+        elif mark in ("}", "]") and still_open:
+            still_open.pop()
+    return still_open[-1] if still_open else ""
+
+
 def _complaint(text: str, at: int) -> str:
     if not text.strip("\ufeff \t\r\n"):
         return "the file is empty: a config is an object with at least 'stores' and 'servers'"
@@ -146,7 +166,7 @@ def _complaint(text: str, at: int) -> str:
         return "unexpected end of file: a bracket, brace, quote or comment is left open"
     if text[at] == "#":
         return 'unexpected "#": comments begin with // or stand between /* and */'
-    return f'unexpected "{text[at]}"'
+    return "unexpected end of line" if _LINE_END.match(text, at) else f'unexpected "{text[at]}"'
 
 
 class _Lines:
