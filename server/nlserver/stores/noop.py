@@ -34,10 +34,11 @@ class Noop(Store):
 
     async def read(self, key: Key, offset: int = 0, limit: int | None = None) -> AsyncGenerator[bytes, None]:
         """Raises Missing."""
-        if is_empty(key):
-            return
-        raise Missing(key)
-        yield b""
+        if not is_empty(key):
+            raise Missing(key)
+        nothing: tuple[bytes, ...] = ()
+        for chunk in nothing:
+            yield chunk
 
     async def write(self, key: Key, chunks: Chunks) -> None:
         """Pull the stream to its end, so that its errors are seen."""

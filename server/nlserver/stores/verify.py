@@ -33,7 +33,7 @@ class VerifySpec(StoreSpec, tag="verify"):
 
 
 class Verify(Wrapper):
-    """Checks writes; reads pass. Free keys have nothing to be checked against and are refused (NativeLink behaviour)."""
+    """Checks writes; reads pass. Free keys are refused, as nothing says what they name (NativeLink behaviour)."""
 
     def __init__(self, backend: Store, *, whole_hash: bool) -> None:
         super().__init__(backend)
