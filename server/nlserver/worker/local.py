@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import os
+import random
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Self, cast
 
-from nlserver.reapi.endpoint import TlsSpec, tls_problems
+from nlserver import fs, log
+from nlserver.errors import Code, Error
+from nlserver.reapi.digest import Function
+from nlserver.reapi.endpoint import EndpointSpec, TlsSpec, tls_problems
 from nlserver.spec import Number, Seconds, Site, Size, Spec, Text, key
+from nlserver.store import store_named
+from nlserver.worker import environment
+from nlserver.worker.action import Bench, Cas, Rules
+from nlserver.worker.commands import Commands
 from nlserver.worker.environment import EnvironmentSource
-from nlserver.worker.properties import PropertySpec, split_problems
-from nlserver.worker.results import UploadSpec
+from nlserver.worker.inputs import Resolver
+from nlserver.worker.link import connect_request, connected
+from nlserver.worker.properties import PropertySpec, offered, split_problems
+from nlserver.worker.results import Results, UploadSpec
+from nlserver.worker.runners import orphans
+from nlserver.worker.runners.process import ProcessRunner
+from nlserver.worker.shift import Shift
+from nlserver.worker.workspace import Workspace
+
+_SHORTEST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 5.0
 
 
 class WorkerSpec(Spec, kinds=""):
@@ -75,7 +97,7 @@ class LocalSpec(WorkerSpec, tag="local"):
     max_upload_timeout_s: Seconds = key(zero=600, alias="max_upload_timeout")
     """The longest time that the outputs of an action may take to upload."""
     max_cleanup_wait_s: Seconds = key(zero=30)
-    """After a lost connection: how long to wait for killed actions to be tidied up before connecting again."""
+    """How long the killed processes of an action may take to die before the worker reports that they cannot be."""
     max_cleanup_backoff_ms: Seconds = key(zero=500)
     """Taken for compatibility: tidying up is waited for without asking again and again. An integer counts
     milliseconds."""
@@ -127,7 +149,146 @@ class LocalSpec(WorkerSpec, tag="local"):
 
 
 class LocalWorker:
-    """A worker of this process."""
+    """A worker of this process: `run` it, `drain` it before the process stops.
+
+    `registered` is set once it was registered with its scheduler for the first time.
+    """
 
     def __init__(self, spec: LocalSpec, site: Site) -> None:
+        _refuse_unavailable(spec)
+        store = _worker_store(site, spec.cas_fast_slow_store)
+        upload = spec.upload_action_result
+        ac_store = store_named(site, upload.ac_store) if upload.ac_store is not None else None
+        history = store_named(site, upload.historical_results_store or spec.cas_fast_slow_store)
         self.registered = asyncio.Event()
+        self._spec = spec
+        self._workspace = Workspace(spec.work_directory)
+        site.on_close(self._close)
+        orphans.adopt()
+        self._marks = orphans.Marks(self._workspace.owner)
+        runner = ProcessRunner(self._marks, spec.max_cleanup_wait_s)
+        self._commands = Commands(runner, self._workspace.path)
+        self._rules = _rules(spec)
+        bench = Bench(
+            store,
+            Resolver(store),
+            self._workspace,
+            runner,
+            self._commands,
+            Results(upload, ac_store, history),
+            self._rules,
+            site.clock,
+        )
+        self._shift = Shift(bench, Function[site.default_function.upper()], spec.max_inflight_tasks)
+        self._draining = asyncio.Event()
+        self._ended = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve the scheduler until drained or cancelled, over as many connections as it takes.
+
+        Raises Error when what an earlier worker left behind cannot be removed.
+        """
+        try:
+            log.info("Starting worker", name=self._spec.name, work_directory=self._workspace.path)
+            await self._prepare()
+            pauses = _pauses()
+            while not self._draining.is_set():
+                registered = await self._connect()
+                pauses = _pauses() if registered else pauses
+                await self._rest(next(pauses))
+        finally:
+            self._ended.set()
+
+    async def drain(self) -> None:
+        """Take no new work, finish what runs, sign off; returns when `run` has ended."""
+        self._draining.set()
+        await self._ended.wait()
+
+    async def _close(self) -> None:
+        self._workspace.close()
+
+    async def _prepare(self) -> None:
+        """Remove what a worker that was killed left here."""
+        await fs.in_thread(self._marks.kill_all, self._spec.max_cleanup_wait_s)
+        with fs.failing("emptying work_directory"):
+            await fs.in_thread(self._workspace.empty)
+
+    async def _rest(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._draining.wait()
+
+    async def _connect(self) -> bool:
+        """One session; whether it came to be registered."""
+        spec, registered = self._spec, False
+        try:
+            properties = await offered(spec.platform_properties, self._ask)
+            request = connect_request(spec.name, properties, spec.max_inflight_tasks)
+            endpoint = _endpoint(spec.worker_api_endpoint)
+            async with connected(endpoint, spec.worker_api_endpoint.timeout, request) as session:
+                registered = True
+                shown = " ".join(f"{name}={value}" for name, value in properties)
+                log.info("Worker registered with scheduler", worker_id=session.worker_id, platform_properties=shown)
+                self.registered.set()
+                await self._shift.serve(session, self._draining)
+        except Error as error:
+            if registered:
+                log.error("Worker disconnected from scheduler, reconnecting", reason=error)
+            else:
+                log.warn("Worker cannot register with its scheduler yet", reason=error, remedy=error.remedy)
+        return registered
+
+    async def _ask(self, arguments: Sequence[str]) -> str:
+        rules = self._rules
+        return await self._commands.output(
+            arguments, environment.for_queries(rules.additional_environment, rules.own_environment)
+        )
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds before each attempt to connect, spread so that many workers do not come back at once."""
+    pause = _SHORTEST_PAUSE
+    while True:
+        yield pause * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+        pause = min(pause * 1.5, _LONGEST_PAUSE)
+
+
+def _refuse_unavailable(spec: LocalSpec) -> None:
+    asked = {
+        "directory_cache": spec.directory_cache is not None,
+        "use_namespaces": bool(spec.use_namespaces),
+        "experimental_active_input_leases": spec.experimental_active_input_leases,
+    }
+    for name, wanted in asked.items():
+        if wanted:
+            raise Error(Code.UNIMPLEMENTED, f"workers' {name} is not available yet", remedy=f"Remove {name}.")
+
+
+def _worker_store(site: Site, name: str) -> Cas:
+    store = store_named(site, name)
+    if not hasattr(type(store), "localize"):
+        raise Error(
+            Code.FAILED_PRECONDITION,
+            f"cas_fast_slow_store {name!r} is no fast_slow store",
+            remedy="Name a store of kind fast_slow whose fast store is a filesystem.",
+        )
+    found = cast(Cas, store)
+    # Raises Error now where the fast tier has no files.
+    assert found.local is not None
+    return found
+
+
+def _rules(spec: LocalSpec) -> Rules:
+    return Rules(
+        max_action_timeout=spec.max_action_timeout_s,
+        max_upload_timeout=spec.max_upload_timeout_s,
+        timeout_handled_externally=spec.timeout_handled_externally,
+        entrypoint=spec.entrypoint,
+        precondition=shlex.split(spec.experimental_precondition_script or ""),
+        additional_environment=spec.additional_environment or {},
+        own_environment=dict(os.environ),
+    )
+
+
+def _endpoint(spec: WorkerApiEndpointSpec) -> EndpointSpec:
+    return EndpointSpec(address=spec.uri, tls_config=spec.tls_config, connect_timeout_s=max(1, math.ceil(spec.timeout)))

@@ -20,7 +20,6 @@ from nlserver.worker.runners import orphans
 MOST_OUTPUT_BYTES: Final = 1 << 30
 """What one action may write to its standard output, and to its standard error."""
 _LOOK_SECONDS: Final = 0.25
-_DEATH_SECONDS: Final = 30.0
 _UMASK: Final = 0o022
 _NO_ROOM: Final = frozenset((errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE))
 _BUSY_ATTEMPTS: Final = 20
@@ -30,11 +29,13 @@ _BUSY_SECONDS: Final = 0.01
 class ProcessRunner:
     """A Runner. Files with standard output past `most_output_bytes` end the process and are cut.
 
-    `marks` names this runner's processes so that none is left behind, however it detached itself.
+    `marks` names this runner's processes so that none is left behind, however it detached itself. What was killed
+    must be gone within `death_seconds`, or the run fails with Error INTERNAL.
     """
 
-    def __init__(self, marks: orphans.Marks, most_output_bytes: int = MOST_OUTPUT_BYTES) -> None:
+    def __init__(self, marks: orphans.Marks, death_seconds: float, most_output_bytes: int = MOST_OUTPUT_BYTES) -> None:
         self._marks = marks
+        self._death_seconds = death_seconds
         self._most = most_output_bytes
         self._running: set[int] = set()
 
@@ -78,11 +79,11 @@ class ProcessRunner:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         try:
-            if not await exit_.within(_DEATH_SECONDS):
+            if not await exit_.within(self._death_seconds):
                 raise Error(Code.INTERNAL, f"process {process.pid} of an action cannot be killed")
             usage = _reaped(process)
             if orphans.orphans(mark, self._running):
-                await fs.in_thread(orphans.sweep, mark, frozenset(self._running - {process.pid}), _DEATH_SECONDS)
+                await fs.in_thread(orphans.sweep, mark, frozenset(self._running - {process.pid}), self._death_seconds)
         finally:
             exit_.close()
             self._running.discard(process.pid)
