@@ -21,7 +21,7 @@ Examples:
 Exit status: 0 listed, 4 no cluster is running
 """
 _COLUMNS = (
-    Column("PART", "part"),
+    Column("PART", "name"),
     Column("STATE", "state"),
     Column("PID", "pid"),
     Column("PORTS", "ports"),
@@ -48,7 +48,7 @@ def _row(ledger: Ledger, record: Record, report: Report) -> dict[str, Any]:
     used = usage(report.pid) if report.pid else None
     ports = {"cas": (record.ports.cas,), "scheduler": (record.ports.scheduler, record.ports.worker_api)}
     return {
-        "part": report.name,
+        "name": report.name,
         "state": report.state,
         "pid": report.pid,
         "ports": list(ports.get(report.name, ())),

@@ -55,7 +55,7 @@ def _item(record: Record, reports: list[Report], seen: admin.Overview | None, fo
     return {
         "name": record.name,
         "verdict": "DEGRADED" if found else "READY",
-        "parts": [{"part": one.name, "state": one.state, "pid": one.pid, "since_ms": one.since_ms} for one in reports],
+        "parts": [{"name": one.name, "state": one.state, "pid": one.pid, "since_ms": one.since_ms} for one in reports],
         "workers": {
             "wanted": record.workers,
             "registered": len(seen.workers) if seen else None,
@@ -93,7 +93,7 @@ def _text(ui: Ui, item: dict[str, Any]) -> str:
 
 def _part(part: dict[str, Any]) -> str:
     pid = f"pid {part['pid']}" if part["pid"] else ""
-    return f"{part['part']:<12} {part['state']:<9} {pid:<12} {human_span(part['since_ms'])}"
+    return f"{part['name']:<12} {part['state']:<9} {pid:<12} {human_span(part['since_ms'])}"
 
 
 def _good(state: str) -> bool | None:

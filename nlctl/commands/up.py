@@ -54,7 +54,7 @@ def command(
         _show(session, made, dry_run=dry_run)
         if made.changes and not dry_run:
             reconciliation.carry_out(made, reports)
-    return _done(session, ledger, made, reconciliation.seconds, dry_run=dry_run)
+    return _done(session, ledger, made, reconciliation.seconds, dry_run=dry_run, wait=not no_wait)
 
 
 def _size(text: str | None) -> str | None:
@@ -93,7 +93,7 @@ def _folded(steps: list[Step]) -> list[tuple[Sign, str, str]]:
     return [(sign, first if first == last else f"{first} .. {last}", reason) for sign, first, last, reason in lines]
 
 
-def _done(session: Session, ledger: Ledger, made: Plan, took: float, *, dry_run: bool) -> int:
+def _done(session: Session, ledger: Ledger, made: Plan, took: float, *, dry_run: bool, wait: bool) -> int:
     ui = session.ui
     if not made.changes:
         ui.say(f'Cluster "{ledger.name}" already matches ({len(made.names)} parts healthy). Nothing to do.')
@@ -101,7 +101,8 @@ def _done(session: Session, ledger: Ledger, made: Plan, took: float, *, dry_run:
         before = session.remember(ledger.name)
         if made.changes:
             was = f" Context set to {ledger.name!r} (was: {before})." if before else ""
-            ui.say(f'Cluster "{ledger.name}" is up in {took:.1f}s.{was}')
+            waits = f"is up in {took:.1f}s." if wait else "is starting; nlctl status tells when it is ready."
+            ui.say(f'Cluster "{ledger.name}" {waits}{was}')
             ui.say("")
             ui.say("Try it   nlctl run -- echo hello")
             ui.say("Bazel    bazel build --config=nl //...      after:  nlctl bazelrc --write")

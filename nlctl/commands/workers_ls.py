@@ -40,7 +40,7 @@ def _natural(name: str) -> tuple[str, int]:
 
 def _row(worker: admin.WorkerFacts) -> dict[str, Any]:
     return {
-        "worker": worker.name,
+        "name": worker.name,
         "state": worker.state,
         "running": len(worker.operations),
         "most": worker.most_operations or None,
@@ -72,7 +72,7 @@ def _brief(properties: Mapping[str, Sequence[str]]) -> str:
 
 
 _COLUMNS = (
-    Column("WORKER", "worker"),
+    Column("WORKER", "name"),
     Column("STATE", "state"),
     Column("RUNNING", "running"),
     Column("DONE", "completed"),

@@ -13,7 +13,7 @@ from typing import Any, Final
 from nlctl.faults import EDITED_CONFIG, NOT_READY, PART_FAILED, PORT_TAKEN, USAGE, Fault, fix
 from nlctl.launch import ports as machine
 from nlctl.launch.backend import Report
-from nlctl.launch.backends.processes import Processes, tail
+from nlctl.launch.backends.processes import Processes, lost, tail
 from nlctl.launch.ledger import Ledger, Record, write
 from nlctl.launch.plan import Running, Sign, Step, steps
 from nlctl.launch.plan import Wanted as Planned
@@ -267,7 +267,7 @@ class Reconciliation:
                 break
             self._ui.waiting(_pending(wanted, shown, leaving))
         if missing := [name for name in wanted if name not in shown]:
-            raise self._late(missing)
+            raise self._late(missing) if self._backend.reports() is not None else lost(self._ledger)
         if leaving:
             self._ui.step("up", "removed", f"removed                {', '.join(sorted(leaving))}", state="gone")
         if workers := made.workers:

@@ -326,10 +326,8 @@ def _preload() -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Become a daemon and supervise."""
+    """Supervise; whoever starts this has given it a session of its own."""
     home, descriptor = Path(arguments[0]), int(arguments[1])
-    if os.fork():
-        os._exit(0)
     ledger = Ledger(home)
     os.chdir(home)
     os.umask(0o022)

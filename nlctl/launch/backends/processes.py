@@ -90,18 +90,10 @@ class Processes:
         command = [sys.executable, *self._program, str(self._ledger.home), str(listening)]
         log = os.open(self._ledger.log("supervisor"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            # It forks once more and its first process ends at once, so there is little to wait for.
-            subprocess.run(
-                command,
-                pass_fds=[listening],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                check=True,
+            # Nobody waits for it: it is meant to outlive this command, and whether it lives shows on its socket.
+            subprocess.Popen(
+                command, pass_fds=[listening], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        except subprocess.CalledProcessError as error:
-            raise _lost(self._ledger) from error
         finally:
             os.close(log)
 
@@ -109,7 +101,7 @@ class Processes:
     def _required(self) -> Iterator[_Line]:
         with self._connected() as line:
             if line is None:
-                raise _lost(self._ledger)
+                raise lost(self._ledger)
             yield line
 
     @contextmanager
@@ -150,14 +142,14 @@ class _Line:
         try:
             self._connection.sendall(json.dumps(request).encode() + b"\n")
         except OSError as error:
-            raise _lost(self._ledger) from error
+            raise lost(self._ledger) from error
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send a request and read its answer."""
         self.say(request)
         answer = self._next(time.monotonic() + _ANSWER_SECONDS)
         if answer is None or answer["event"] == "refused":
-            raise _lost(self._ledger, "" if answer is None else str(answer["message"]))
+            raise lost(self._ledger, "" if answer is None else str(answer["message"]))
         return answer
 
     def changes(self, deadline: float) -> Iterator[Report]:
@@ -190,7 +182,8 @@ def _report(message: dict[str, Any]) -> Report:
     return Report(**{name: message[name] for name in _FIELDS if name in message})
 
 
-def _lost(ledger: Ledger, why: str = "") -> Fault:
+def lost(ledger: Ledger, why: str = "") -> Fault:
+    """The supervisor ended, or does not answer."""
     return Fault(
         SUPERVISOR_LOST,
         f"the supervisor of cluster {ledger.name!r} does not answer",

@@ -170,8 +170,9 @@ def test_a_supervisor_that_cannot_start_is_a_fault_with_its_log(tmp_path: Path) 
     ledger = Ledger(tmp_path / "c")
     ledger.prepare()
     backend = Processes(ledger, program=["-c", "raise SystemExit('no engine here')"])
+    backend.start()
     with pytest.raises(Fault) as caught:
-        backend.start()
+        backend.apply([], 5)
     assert "no engine here" in caught.value.log
 
 

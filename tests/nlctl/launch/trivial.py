@@ -37,8 +37,6 @@ def become(name: str, config: Path, log: Path, ready: int, supervisor: int) -> i
 
 
 if __name__ == "__main__":
-    if os.fork():
-        os._exit(0)
     ledger = Ledger(Path(sys.argv[1]))
     journal.redirect(ledger.log("supervisor"))
     Supervisor(ledger, socket.socket(fileno=int(sys.argv[2])), become).run()

@@ -1,0 +1,86 @@
+"""Running the real `nlctl` with a state directory of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROGRAM = Path(sys.executable).with_name("nlctl")
+LIMIT = 60
+
+
+@dataclass
+class Done:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """Standard output as one JSON document."""
+        return json.loads(self.out)
+
+    @property
+    def fault(self) -> Any:
+        """The error line of `-o json`."""
+        return json.loads(self.err.splitlines()[-1])
+
+
+@dataclass
+class Cli:
+    """The `nlctl` of one user: a home of its own."""
+
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Path:
+        """Where this user's state is."""
+        return self.home / "state" / "nlctl"
+
+    def popen(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
+        """Start a command."""
+        return subprocess.Popen([PROGRAM, *words], env=self._all(), cwd=self.home, **options)
+
+    def __call__(self, *words: str, code: int | None = 0, given: str | bytes = b"", **environment: str) -> Done:
+        """Run a command to its end; `code` is what it must exit with, None for anything."""
+        ran = subprocess.run(
+            [PROGRAM, *words],
+            env={**self._all(), **environment},
+            cwd=self.home,
+            input=given.encode() if isinstance(given, str) else given,
+            capture_output=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        done = Done(ran.returncode, ran.stdout.decode(errors="surrogateescape"), ran.stderr.decode(errors="replace"))
+        assert code is None or done.code == code, f"{words} ended with {done.code}\n{done.out}\n{done.err}"
+        return done
+
+    def _all(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("NLCTL_", "XDG_", "NL_"))}
+        return {**kept, "HOME": str(self.home), "XDG_STATE_HOME": str(self.home / "state"), **self.environment}
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """A running cluster of two workers, shared by a module's tests; they leave it as it was."""
+    made = Cli(tmp_path_factory.mktemp("home"))
+    made("up", "--workers", "2", "--base-port", "auto")
+    yield made
+    made("down", "--all", "--wipe", "--yes", code=None)
