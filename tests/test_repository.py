@@ -1,0 +1,57 @@
+"""The repository keeps the promises of its own documents."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "server").glob("*.md"))]
+DOCUMENTS += sorted((ROOT / "server/decisions").glob("*.md")) + sorted((ROOT / "docs").glob("**/*.md"))
+
+
+def targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_the_makefile_has_the_daily_targets() -> None:
+    wanted = {"setup", "up", "down", "test", "test-real", "lint", "types", "bench", "fmt", "proto", "clean"}
+    assert wanted <= targets()
+
+
+def test_the_readme_begins_with_up_and_test() -> None:
+    commands = re.findall(r"^make (\S+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert commands[:2] == ["up", "test"]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_make_target_that_a_document_names_exists(document: Path) -> None:
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", document.read_text(), re.MULTILINE))
+    assert named - targets() == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_that_a_document_links_to_exists(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_source_file_that_a_document_names_exists(document: Path) -> None:
+    named = set(re.findall(r"`((?:nlctl|nlserver|server|tests|tools|templates)/[\w/.-]+\.\w+)`", document.read_text()))
+    # `stores/TAG.py` stands for any.
+    real = [path for path in named if not Path(path).stem.isupper()]
+    missing = [path for path in real if not ((ROOT / path).exists() or (ROOT / "server" / path).exists())]
+    assert missing == []
+
+
+def test_the_changelog_has_a_place_for_what_is_not_released() -> None:
+    assert "\n## [Unreleased]\n" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_what_the_wheel_takes_in_exists() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert [path for path in [*wheel["packages"], *wheel["force-include"]] if not (ROOT / path).is_dir()] == []
