@@ -233,6 +233,11 @@ class SimpleScheduler(Scheduler):
             raise Error(Code.RESOURCE_EXHAUSTED, f"{_MOST_STREAMS} streams follow operation {name!r} already")
         self._handle(Attended(name))
 
+    @property
+    def followed(self) -> int:
+        """How many names are being followed by streams now."""
+        return len(self._streams)
+
     # Workers and operators
 
     def join(self, offer: WorkerOffer, *, kills: bool = True) -> Seat:

@@ -139,7 +139,7 @@ class Dispatch(RuleBasedStateMachine):
         known = self.state.waiters.get(waiter)
         name = known.operation.id if known and whole else waiter
         self.handle(Cancelled(name))
-        if known:
+        if waiter in self.state.waiters:
             assert self.state.view(waiter).stage is Stage.COMPLETED
 
     @rule(target=workers, offered=ASKED, most=st.none() | st.integers(1, 3), kills=st.booleans())

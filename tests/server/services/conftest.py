@@ -10,10 +10,22 @@ from dataclasses import dataclass, field
 
 import grpc
 import pytest
-from nlserver.proto import bytestream_pb2_grpc, remote_execution_pb2, remote_execution_pb2_grpc
+from google.longrunning import operations_pb2, operations_pb2_grpc
+from google.rpc import status_pb2
+from nlserver.dispatch.properties import PropertyKind
+from nlserver.proto import (
+    admin_pb2,
+    admin_pb2_grpc,
+    bytestream_pb2_grpc,
+    remote_execution_pb2,
+    remote_execution_pb2_grpc,
+    worker_api_pb2,
+    worker_api_pb2_grpc,
+)
 from nlserver.reapi.digest import Digest, Function, is_empty, of
+from nlserver.schedulers.simple import SimpleScheduler, SimpleSpec
 from nlserver.service import Service
-from nlserver.services import ac, bytestream, capabilities, cas
+from nlserver.services import ac, admin, bytestream, capabilities, cas, execution, worker_api
 from nlserver.spec import Site
 from nlserver.store import Key, Missing, Store
 from nlserver.streams import Chunks
@@ -178,4 +190,168 @@ async def cache(site: Site, store: Shelf) -> AsyncIterator[Cache]:
     async with grpc.aio.insecure_channel(address, options=_LARGE) as channel:
         yield Cache(site, store, results, server, channel, address, services)
     await server.stop(0)
+    await site.close()
+
+
+class HandClock:
+    """A clock that stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def wall(self) -> float:
+        return 1_700_000_000 + self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class FakeWorker:
+    """The worker's side of a ConnectWorker stream, spoken by hand."""
+
+    def __init__(self, call: grpc.aio.StreamStreamCall) -> None:
+        self.call = call
+        self.id = ""
+
+    async def order(self) -> worker_api_pb2.UpdateForWorker:
+        """The next message of the scheduler; fails when the stream ends instead."""
+        async with asyncio.timeout(5):
+            update = await self.call.read()
+        assert update is not grpc.aio.EOF, "the stream ended"
+        return update
+
+    async def started(self) -> worker_api_pb2.StartExecute:
+        """The next message, which must be an action to run."""
+        update = await self.order()
+        assert update.WhichOneof("update") == "start_action", update
+        return update.start_action
+
+    async def ended(self) -> bool:
+        """Whether the stream ends now, after at most one Disconnect."""
+        async with asyncio.timeout(5):
+            while (update := await self.call.read()) is not grpc.aio.EOF:
+                assert update.WhichOneof("update") == "disconnect", update
+        return True
+
+    async def say(self, **update: object) -> None:
+        await self.call.write(worker_api_pb2.UpdateForScheduler(**update))
+
+    async def executed(self, run: str) -> None:
+        await self.say(execute_complete=worker_api_pb2.ExecuteComplete(operation_id=run))
+
+    async def finished(self, run: str, response: rx.ExecuteResponse | None = None) -> None:
+        response = response or rx.ExecuteResponse(result=rx.ActionResult(exit_code=0))
+        await self.say(execute_result=worker_api_pb2.ExecuteResult(operation_id=run, execute_response=response))
+
+    async def failed(self, run: str, code: int, message: str) -> None:
+        error = status_pb2.Status(code=code, message=message)
+        await self.say(execute_result=worker_api_pb2.ExecuteResult(operation_id=run, internal_error=error))
+
+
+class Farm:
+    """A running scheduler with its three services, for the instances "" and "a/b"."""
+
+    until = staticmethod(Cache.until)
+
+    def __init__(self, site: Site, clock: HandClock, store: Shelf, channel: grpc.aio.Channel) -> None:
+        self.site = site
+        self.clock = clock
+        self.store = store
+        self.channel = channel
+        self.scheduler: SimpleScheduler = site.named("scheduler", "MAIN")
+        self.execution = remote_execution_pb2_grpc.ExecutionStub(channel)
+        self.operations = operations_pb2_grpc.OperationsStub(channel)
+        self.worker_api = worker_api_pb2_grpc.WorkerApiStub(channel)
+        self.admin = admin_pb2_grpc.AdminStub(channel)
+
+    def wait(self, seconds: float) -> None:
+        """Let so much time pass for the scheduler."""
+        self.clock.now += seconds
+        self.scheduler.tick()
+
+    async def worker(self, name: str = "worker-1", most: int = 0, **properties: str) -> FakeWorker:
+        """A worker that has registered."""
+        worker = FakeWorker(self.worker_api.ConnectWorker())
+        platform = [rx.Platform.Property(name=key, value=value) for key, value in properties.items()]
+        await worker.say(
+            connect_worker_request=worker_api_pb2.ConnectWorkerRequest(
+                worker_id_prefix=name, properties=platform, max_inflight_tasks=most
+            )
+        )
+        worker.id = (await worker.order()).connection_result.worker_id
+        return worker
+
+    def action(self, *arguments: str, function: Function = Function.SHA256, **facts: object) -> Digest:
+        """The digest of an Action whose blobs are all in the store."""
+        command = self.store.keep(rx.Command(arguments=arguments or ("true",)).SerializeToString(), function)
+        root = self.store.keep(rx.Directory(directories=[]).SerializeToString() or b"", function)
+        action = rx.Action(command_digest=Cache.message(command), input_root_digest=Cache.message(root), **facts)
+        return self.store.keep(action.SerializeToString(), function)
+
+    def execute(self, action: Digest, **facts: object) -> grpc.aio.UnaryStreamCall:
+        return self.execution.Execute(rx.ExecuteRequest(action_digest=Cache.message(action), **facts))
+
+    @staticmethod
+    async def next(call: grpc.aio.UnaryStreamCall) -> tuple[operations_pb2.Operation, rx.ExecuteOperationMetadata]:
+        """The next operation of a stream, with its metadata, which must always be there."""
+        async with asyncio.timeout(5):
+            operation = await call.read()
+        assert operation is not grpc.aio.EOF, "the stream ended"
+        metadata = rx.ExecuteOperationMetadata()
+        assert operation.metadata.Unpack(metadata)
+        assert operation.done == (metadata.stage == rx.ExecutionStage.COMPLETED)
+        assert not operation.HasField("error")
+        return operation, metadata
+
+    async def until_stage(self, call: grpc.aio.UnaryStreamCall, stage: int) -> operations_pb2.Operation:
+        """The first operation of a stream that has reached this stage."""
+        while True:
+            operation, metadata = await self.next(call)
+            if metadata.stage == stage:
+                return operation
+
+    async def end(self, call: grpc.aio.UnaryStreamCall) -> rx.ExecuteResponse:
+        """The response at the end of a stream, after which nothing may come."""
+        operation = await self.until_stage(call, rx.ExecutionStage.COMPLETED)
+        async with asyncio.timeout(5):
+            assert await call.read() is grpc.aio.EOF
+        response = rx.ExecuteResponse()
+        assert operation.response.Unpack(response)
+        return response
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def scheduler_spec() -> SimpleSpec:
+    """The scheduler of `farm`; test modules override it."""
+    return SimpleSpec(supported_platform_properties={"os": PropertyKind.EXACT, "cpu": PropertyKind.MINIMUM})
+
+
+@pytest.fixture
+async def farm(clock: HandClock, store: Shelf, scheduler_spec: SimpleSpec) -> AsyncIterator[Farm]:
+    """Execution, WorkerApi and Admin on one port, on a clock that the test moves."""
+    site = Site({"store": {"CAS": Given(store)}, "scheduler": {"MAIN": scheduler_spec}}, clock=clock)
+
+    async def part() -> admin_pb2.Part:
+        return admin_pb2.Part(version="1", pid=7)
+
+    instances = [execution.ExecutionSpec(instance_name=name, cas_store="CAS", scheduler="MAIN") for name in ("", "a/b")]
+    services: list[Service] = [
+        execution.build(instances, site),
+        worker_api.build(worker_api.WorkerApiSpec(scheduler="MAIN"), site),
+        admin.build(admin.AdminSpec(), site, part=part),
+    ]
+    server = grpc.aio.server()
+    for service in services:
+        server.add_generic_rpc_handlers(service.handlers())
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield Farm(site, clock, store, channel)
+    site.named("scheduler", "MAIN").stop()
+    await server.stop(1)
     await site.close()

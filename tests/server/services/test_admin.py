@@ -1,0 +1,118 @@
+"""Admin from the wire: who works, what waits and why."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+from nlserver.errors import Error
+from nlserver.proto import admin_pb2
+from nlserver.proto import remote_execution_pb2 as rx
+from nlserver.reapi.digest import Function
+from nlserver.services import admin
+
+QUEUED, EXECUTING = rx.ExecutionStage.QUEUED, rx.ExecutionStage.EXECUTING
+
+
+def platform(**properties: str) -> rx.Platform:
+    return rx.Platform(properties=[rx.Platform.Property(name=k, value=v) for k, v in properties.items()])
+
+
+async def test_the_process_tells_of_itself(farm) -> None:
+    part = await farm.admin.GetPart(admin_pb2.GetPartRequest())
+    assert (part.version, part.pid) == ("1", 7)
+
+
+async def test_a_worker_is_shown_with_what_is_left_of_it(farm) -> None:
+    worker = await farm.worker("builder", most=2, cpu="4", os="linux")
+    action = farm.action(platform=platform(cpu="3"))
+    farm.execute(action)
+    run = (await worker.started()).operation_id
+    (shown,) = (await farm.admin.ListWorkers(admin_pb2.ListWorkersRequest())).workers
+    assert (shown.id, shown.name, shown.scheduler) == (worker.id, "builder", "MAIN")
+    assert shown.state == admin_pb2.Worker.READY
+    assert {each.name: each.value for each in shown.properties} == {"cpu": "4", "os": "linux"}
+    assert {each.name: each.value for each in shown.remaining} == {"cpu": "1"}
+    assert (shown.max_inflight_tasks, list(shown.operations), shown.completed) == (2, [run], 0)
+    assert shown.connected.seconds == shown.last_seen.seconds == 1_700_000_100
+
+
+async def test_an_operation_is_shown_with_the_reason_why_it_waits(farm) -> None:
+    await farm.worker("builder", os="linux")
+    action = farm.action(platform=platform(os="beos"), function=Function.BLAKE3)
+    policy = rx.ExecutionPolicy(priority=-4)
+    call = farm.execute(action, digest_function=Function.BLAKE3, instance_name="a/b", execution_policy=policy)
+    await farm.next(call)
+    (shown,) = (await farm.admin.ListOperations(admin_pb2.ListOperationsRequest())).operations
+    assert (shown.scheduler, shown.instance_name, shown.priority) == ("MAIN", "a/b", -4)
+    assert (shown.action_digest.hash, shown.digest_function) == (action.hash, Function.BLAKE3)
+    assert (shown.stage, shown.waiters, shown.attempts, shown.worker_id) == (QUEUED, 1, 0, "")
+    assert (shown.explanation, shown.unsatisfiable) == ("builder offers os=linux, asked beos", True)
+    assert shown.queued.seconds == shown.since.seconds == 1_700_000_100
+
+
+async def test_operations_are_kept_apart_by_stage_and_counted_beyond_the_limit(farm) -> None:
+    await farm.worker(most=1)
+    for number in range(4):
+        await farm.next(farm.execute(farm.action(str(number))))
+    waiting = admin_pb2.ListOperationsRequest(stages=[QUEUED], limit=2)
+    shown = await farm.admin.ListOperations(waiting)
+    assert (len(shown.operations), shown.total) == (2, 3)
+    running = await farm.admin.ListOperations(admin_pb2.ListOperationsRequest(stages=[EXECUTING]))
+    assert running.total == 1
+
+
+async def test_an_explanation_names_every_worker(farm) -> None:
+    await farm.worker("near", os="linux", cpu="4")
+    await farm.worker("far", os="beos", cpu="1")
+    call = farm.execute(farm.action(platform=platform(os="linux", cpu="5")))
+    name = (await farm.next(call))[0].name
+    request = admin_pb2.ExplainOperationRequest(id=name.rpartition("/")[2])
+    why = await farm.admin.ExplainOperation(request)
+    assert (why.summary, why.unsatisfiable) == ("near offers cpu=4, asked 5", True)
+    assert [(each.worker_name, each.verdict, each.reason) for each in why.workers] == [
+        ("near", admin_pb2.WorkerVerdict.NEVER, "offers cpu=4, asked 5"),
+        ("far", admin_pb2.WorkerVerdict.NEVER, "offers os=beos, asked linux and offers cpu=1, asked 5"),
+    ]
+    unknown = farm.admin.ExplainOperation(admin_pb2.ExplainOperationRequest(id="nobody"))
+    assert await unknown.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_what_could_run_says_what_it_waits_for(farm) -> None:
+    await farm.worker("only", most=1)
+    await farm.next(farm.execute(farm.action("first")))
+    call = farm.execute(farm.action("second"))
+    name = (await farm.next(call))[0].name
+    why = await farm.admin.ExplainOperation(admin_pb2.ExplainOperationRequest(id=name.rpartition("/")[2]))
+    assert (why.summary, why.unsatisfiable) == ("only runs 1 of 1 actions", False)
+    assert why.workers[0].verdict == admin_pb2.WorkerVerdict.BUSY
+
+
+async def test_a_drained_worker_gets_no_new_work_until_it_is_undrained(farm) -> None:
+    worker = await farm.worker()
+    admin.set_drain(farm.site, "MAIN", worker.id, True)
+    (shown,) = (await farm.admin.ListWorkers(admin_pb2.ListWorkersRequest(scheduler="MAIN"))).workers
+    assert shown.state == admin_pb2.Worker.DRAINING
+    call = farm.execute(farm.action())
+    _, metadata = await farm.next(call)
+    assert metadata.stage == QUEUED
+    assert not metadata.partial_execution_metadata.auxiliary_metadata
+    admin.set_drain(farm.site, "MAIN", worker.id, False)
+    assert await worker.started()
+
+
+@pytest.mark.parametrize("scheduler", ["OTHER", ""])
+async def test_draining_in_a_scheduler_that_is_not_there_is_an_error(farm, scheduler) -> None:
+    with pytest.raises(Error, match="no scheduler"):
+        admin.set_drain(farm.site, scheduler, "x", True)
+
+
+async def test_draining_a_worker_that_is_not_there_names_those_that_are(farm) -> None:
+    worker = await farm.worker()
+    with pytest.raises(Error) as caught:
+        admin.set_drain(farm.site, "MAIN", "x", True)
+    assert worker.id in caught.value.remedy
+
+
+async def test_an_unknown_scheduler_is_not_found(farm) -> None:
+    call = farm.admin.ListWorkers(admin_pb2.ListWorkersRequest(scheduler="OTHER"))
+    assert await call.code() is grpc.StatusCode.NOT_FOUND
