@@ -166,8 +166,8 @@ def _services(config: Config) -> Iterator[Problem]:
     for server in config.servers:
         services = server.services
         if services is None:
-            if not config.source.origins.says(server, "services"):
-                yield config.problem(server, "", "'services' must be configured")
+            if not config.source.origins.wrong(server, "services"):
+                yield config.problem(server, "services", "'services' must be configured")
             continue
         yield from _instances(config, services)
         api = services.worker_api

@@ -110,7 +110,7 @@ class Decoder:
         if found is None:
             near = nearest(word, shape.kind_names(cls))
             return self.report(value.place, f"expected an object with one key, found a text; {_one_of(cls)}", near)
-        if any(slot.required for slot in shape.slots(found)):
+        if shape.slots(found):
             return self.report(value.place, f"{shown(word)} needs an object: write {{{word}: {{...}}}}")
         return self._object(found, Value(value.place, Object(())), exact=exact)
 
@@ -223,8 +223,9 @@ class _Reading:
         if any(slot.required and slot.field not in sound for slot in shape.slots(self._cls)):
             return WRONG
         spec = self._cls(**sound)
-        self._decoder.origins.record(spec, self._value.place, self._places)
-        if len(sound) == len(self._fields):
+        wrong = self._fields.keys() - sound.keys()
+        self._decoder.origins.record(spec, self._value.place, self._places, wrong)
+        if not wrong:
             self._report_together(spec)
         return spec
 

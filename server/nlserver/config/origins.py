@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from nlserver.spec import Place, Spec
@@ -14,6 +14,7 @@ class _Origin:
     spec: Spec
     place: Place
     keys: Mapping[str, Place]
+    wrong: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -22,14 +23,18 @@ class Origins:
 
     _table: dict[int, _Origin] = field(default_factory=dict)
 
-    def record(self, spec: Spec, place: Place, keys: Mapping[str, Place]) -> None:
-        """A Spec was decoded from the object at `place`; `keys` has the fields that the file says."""
-        self._table[id(spec)] = _Origin(spec, place, keys)
+    def record(self, spec: Spec, place: Place, keys: Mapping[str, Place], wrong: Iterable[str] = ()) -> None:
+        """A Spec was decoded from the object at `place`.
+
+        `keys` has the fields that the file says, `wrong` those of them that have their default in place of what it
+        says.
+        """
+        self._table[id(spec)] = _Origin(spec, place, keys, frozenset(wrong))
 
     def moved(self, old: Spec, new: Spec) -> None:
         """`new` stands for `old` from now on."""
         if (origin := self._table.get(id(old))) is not None:
-            self.record(new, origin.place, origin.keys)
+            self.record(new, origin.place, origin.keys, origin.wrong)
 
     def place(self, spec: Spec, key: str = "") -> Place:
         """Where a field's value stands, or the object itself when the file does not say the field."""
@@ -42,3 +47,8 @@ class Origins:
         """Whether the file says this field of this object."""
         origin = self._table.get(id(spec))
         return origin is not None and key in origin.keys
+
+    def wrong(self, spec: Spec, key: str) -> bool:
+        """Whether what the file says of this field could not be decoded."""
+        origin = self._table.get(id(spec))
+        return origin is not None and key in origin.wrong
