@@ -71,6 +71,9 @@ class Part:
         """Take no new work: health says so, workers finish what they run and sign off, calls under way end."""
         self._health.draining = True
         await asyncio.gather(*(worker.drain() for worker in self._workers))
+        # The streams of clients and workers never end by themselves, and a listener waits for open ones.
+        for scheduler in self.site.made("scheduler").values():
+            scheduler.stop()
         await asyncio.gather(*(listener.stop(_GRACE_SECONDS) for listener in self._listeners))
 
     async def close(self) -> None:

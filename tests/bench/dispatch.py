@@ -9,7 +9,7 @@ import time
 from collections import deque
 
 from nlserver.dispatch.effects import Effect, Start
-from nlserver.dispatch.events import Finished, Submitted, WorkerJoined
+from nlserver.dispatch.events import Abandoned, Finished, Submitted, WorkerJoined
 from nlserver.dispatch.model import ActionRequest, Limits, Response, WorkerOffer
 from nlserver.dispatch.properties import Kinds, PropertyKind, needs_of, offer_of
 from nlserver.dispatch.state import State
@@ -47,6 +47,7 @@ def backlog(workers: int, queued: int, kinds_of_needs: int) -> float:
     while running:
         start = running.popleft()
         note(state.handle(Finished(start.worker, start.run, RESPONSE), 2.0), running)
+        state.handle(Abandoned(start.operation.replace("o", "c")), 2.0)
         done += 1
     assert done == queued, (done, queued)
     return queued / (time.process_time() - begun)
@@ -63,6 +64,7 @@ def one_by_one(workers: int, actions: int) -> float:
         note(state.handle(Submitted(f"o{number}", f"c{number}", each, needs), 1.0), running)
         start = running.popleft()
         state.handle(Finished(start.worker, start.run, RESPONSE), 2.0)
+        state.handle(Abandoned(f"c{number}"), 2.0)
     return actions / (time.process_time() - begun)
 
 

@@ -24,7 +24,7 @@ FAST = Limits(worker_timeout=0.05, client_action_timeout=0.05, retain_completed=
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop and its timers run until this callable says yes."""
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
