@@ -54,12 +54,13 @@ class HealthFacts:
 
 @dataclass(frozen=True)
 class Overview:
-    """Everything at one time."""
+    """Everything at one time. `queued` are the oldest of the `queue_length` operations that wait, oldest first."""
 
     version: str
     health: Sequence[HealthFacts]
     workers: Sequence[WorkerFacts]
-    operations: Sequence[OperationFacts]
+    queued: Sequence[OperationFacts]
+    queue_length: int
 
 
 def workers(endpoint: str) -> list[WorkerFacts]:
@@ -75,17 +76,17 @@ def overview(endpoint: str) -> Overview:
     """The process, its workers and what it works on. Raises Error."""
     from nlserver.proto import admin_pb2, remote_execution_pb2
 
-    stages = remote_execution_pb2.ExecutionStage
-    unfinished = [stages.CACHE_CHECK, stages.QUEUED, stages.EXECUTING]
+    waiting = [remote_execution_pb2.ExecutionStage.QUEUED]
     with _Admin(endpoint) as admin:
         part = admin.call("GetPart", admin_pb2.GetPartRequest())
         seated = admin.call("ListWorkers", admin_pb2.ListWorkersRequest())
-        under_way = admin.call("ListOperations", admin_pb2.ListOperationsRequest(stages=unfinished))
+        queue = admin.call("ListOperations", admin_pb2.ListOperationsRequest(stages=waiting))
     return Overview(
         part.version,
         [HealthFacts(one.name, one.ok, one.message) for one in part.health],
         [_worker(one) for one in seated.workers],
-        [_operation(one) for one in under_way.operations],
+        [_operation(one) for one in queue.operations],
+        queue.total,
     )
 
 

@@ -51,7 +51,7 @@ def _part(report: Report) -> Attention:
 
 
 def _queue(seen: Overview) -> list[Attention]:
-    stuck = [one for one in seen.operations if one.unsatisfiable]
+    stuck = [one for one in seen.queued if one.unsatisfiable]
     if not stuck:
         return []
     why = f" ({stuck[0].explanation})" if stuck[0].explanation else ""

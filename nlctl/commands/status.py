@@ -50,8 +50,7 @@ def _overview(endpoint: str) -> tuple[admin.Overview | None, str]:
 
 def _item(record: Record, reports: list[Report], seen: admin.Overview | None, found: list[Attention]) -> dict[str, Any]:
     ports = record.ports
-    queued = [one for one in seen.operations if one.stage == "queued"] if seen else None
-    oldest = min((one.since for one in queued), default=None) if queued else None
+    oldest = min((one.since for one in seen.queued), default=None) if seen else None
     return {
         "name": record.name,
         "verdict": "DEGRADED" if found else "READY",
@@ -62,7 +61,7 @@ def _item(record: Record, reports: list[Report], seen: admin.Overview | None, fo
             "running": sum(len(one.operations) for one in seen.workers) if seen else None,
         },
         "queue": {
-            "queued": len(queued) if queued is not None else None,
+            "queued": seen.queue_length if seen else None,
             "oldest_ms": int((time.time() - oldest) * 1000) if oldest else None,
         },
         "endpoints": {
