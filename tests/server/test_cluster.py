@@ -427,7 +427,6 @@ def test_every_problem_of_a_file_comes_with_its_line_and_the_nearest_word() -> N
     found = {(problem.place.line, problem.place.path): problem.nearest for problem in errors(text)}
     assert found == {
         (3, "stores[0].memroy"): "memory",
-        (4, "stores[1].filesystem"): None,
         (4, "stores[1].filesystem.tmp_path"): "temp_path",
         (4, "stores[1].filesystem.eviction_policy.max_bytes"): None,
         (9, "servers[0].listener.http.socket_address"): None,
@@ -435,6 +434,11 @@ def test_every_problem_of_a_file_comes_with_its_line_and_the_nearest_word() -> N
         (13, "servers[0].services.prometheus"): None,
         (14, "servers[0].services.worker_api.scheduler"): None,
     }
+
+
+def test_what_is_wrong_with_one_list_hides_nothing_of_the_others() -> None:
+    text = f"{{stores: {{A: {{memory: {{}}}}}},\nservers: [{server('{}', 'localhost:1')}]}}"
+    assert [found.place.path for found in errors(text)] == ["stores", "servers[0].listener.http.socket_address"]
 
 
 def test_problems_are_shown_with_the_line_and_a_caret() -> None:

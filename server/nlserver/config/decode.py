@@ -117,7 +117,7 @@ class Decoder:
     def unknown(
         self, name: Name, known: Iterable[str], what: str = "key", *, fatal: bool = True
     ) -> Literal[_Wrong.WRONG]:
-        """Report a key that is not among the known ones."""
+        """Report a key that is not among the known ones, with the nearest of them."""
         known = list(known)
         reason = f"unknown {what} {shown(name.text)}" + ("" if fatal else " is ignored")
         if (advice := ADVICE.get(name.text)) is not None:
@@ -188,7 +188,7 @@ class Decoder:
 
     def _list(self, hint: Any, value: Value, make: type, *, exact: bool) -> Any:
         if not isinstance(value.content, tuple):
-            return self.report(value.place, f"expected a list, found {value.kind}{_entry_hint(hint, value)}")
+            return self.report(value.place, f"expected a list, found {value.kind}{_list_hint(hint, value)}")
         items = [self.value(hint, item, exact=exact) for item in value.content]
         return make(item for item in items if item is not WRONG)
 
@@ -212,6 +212,7 @@ class _Reading:
         self._fields: dict[str, Any] = {}
         self._places: dict[str, Place] = {}
         self._strangers: list[Name] = []
+        self._meant: set[str | None] = set()
 
     def made(self) -> Spec | Literal[_Wrong.WRONG]:
         """The Spec, or WRONG when a value that it cannot be without is wrong or missing."""
@@ -220,10 +221,11 @@ class _Reading:
         self._report_strangers()
         self._report_missing()
         sound = {field: item for field, item in self._fields.items() if item is not WRONG}
-        if any(slot.required and slot.field not in sound for slot in shape.slots(self._cls)):
+        absent = [slot for slot in shape.slots(self._cls) if slot.required and slot.field not in sound]
+        if not all(slot.is_list for slot in absent):
             return WRONG
-        spec = self._cls(**sound)
-        wrong = self._fields.keys() - sound.keys()
+        spec = self._cls(**sound, **{slot.field: () for slot in absent})
+        wrong = {field for field, item in self._fields.items() if item is WRONG} | {slot.field for slot in absent}
         self._decoder.origins.record(spec, self._value.place, self._places, wrong)
         if not wrong:
             self._report_together(spec)
@@ -266,11 +268,13 @@ class _Reading:
             kinds = shape.kind_names(self._beside.hint)
             known = [*kinds] if kindless else [*kinds, *known]
         for name in self._strangers:
+            self._meant.add(nearest(name.text, known))
             self._decoder.unknown(name, known, "kind" if kindless else "key", fatal=not ignored)
 
     def _report_missing(self) -> None:
         for slot in shape.slots(self._cls):
-            if slot.required and slot.field not in self._places and not (slot.key.beside and self._strangers):
+            meant = slot.name in self._meant or (slot.key.beside and self._strangers)
+            if slot.required and slot.field not in self._places and not meant:
                 missing = _one_of(slot.hint) if slot.key.beside else f"{shown(slot.name)} is missing"
                 self._decoder.report(self._value.place, missing)
 
@@ -310,8 +314,8 @@ def _one_of(cls: type[Spec]) -> str:
     return f"a kind is missing: one of {_listed(shape.kind_names(cls))}"
 
 
-def _entry_hint(hint: Any, value: Value) -> str:
-    """NativeLink once took maps from name to entry; say how such a map is written today."""
-    if not (isinstance(hint, type) and issubclass(hint, Spec) and shape.beside(hint) and value.pairs):
+def _list_hint(hint: Any, value: Value) -> str:
+    """How an object that stands in place of a list is written; NativeLink once took maps from name to entry."""
+    if not (isinstance(hint, type) and issubclass(hint, Spec) and value.pairs):
         return ""
-    return f': write [{{name: "{value.pairs[0][0].text}", ...}}]'
+    return f': write [{{name: "{value.pairs[0][0].text}", ...}}]' if shape.beside(hint) else ": write [{...}]"

@@ -85,7 +85,13 @@ def _bytestream(service: Value, environment: Mapping[str, str], report: Report) 
     """`{cas_stores: {"X": "STORE"}, ...}` becomes `[{instance_name: "X", cas_store: "STORE", ...}]`."""
     if not isinstance(service.content, Object):
         return service
-    _deprecate(service, 'write a list: [{instance_name: "...", cas_store: "..."}]', report)
+    today = 'write a list: [{instance_name: "...", cas_store: "..."}]'
+    if service.pairs and all(
+        isinstance(item.content, Object) and name.text not in _OLD_BYTESTREAM for name, item in service.pairs
+    ):
+        report(service.place, f"bytestream takes no map from instance names: {today}", None, True)
+        return Value(service.place, ())
+    _deprecate(service, today, report)
     _judge_old_bytestream(service, environment, report)
     stores = service.get("cas_stores")
     if stores is None:

@@ -40,6 +40,11 @@ class Slot:
         return self.default is MISSING and self.default_factory is MISSING
 
     @property
+    def is_list(self) -> bool:
+        """Whether the field holds a list that an empty one can stand in for."""
+        return typing.get_origin(self.hint) is tuple
+
+    @property
     def hint(self) -> Any:
         """The type; this imports the module it stands in."""
         if (self.owner, self.field) not in _hints:

@@ -6,7 +6,7 @@ from typing import Any
 
 import json5
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 from nlserver.config.document import Object, Value, parse, under
 from nlserver.config.problem import ConfigError
@@ -146,8 +146,13 @@ _DOCUMENTS = st.recursive(
 @given(_DOCUMENTS, st.sampled_from([None, 0, 2]), st.booleans())
 def test_places_never_lose_step_with_the_values(document: Any, indent: int | None, quote: bool) -> None:
     text = json5.dumps(document, indent=indent, quote_keys=quote, trailing_commas=True)
+    try:
+        expected = json5.loads(text)
+    except ValueError:
+        # The package writes some odd keys without the quotes that they need.
+        reject()
     parsed = parse(text, "f")
-    assert plain(parsed.root) == json5.loads(text)
+    assert plain(parsed.root) == expected
     lines = parsed.lines
     for line, column in places(parsed.root).values():
         assert lines[line - 1][column - 1 :].strip()

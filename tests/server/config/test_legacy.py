@@ -97,7 +97,7 @@ def test_the_old_bytestream_becomes_one_item_for_each_store() -> None:
     ("text", "fatal", "reason"),
     [
         ("{}", True, '"cas_stores" is missing'),
-        ("{X: {cas_store: 'A'}}", True, 'unknown key "X"'),
+        ("{X: {cas_store: 'A'}}", True, "bytestream takes no map from instance names"),
         ("{cas_stores: {'': 'A'}, max_bytes_per_streem: 1}", True, "unknown key"),
         ("{cas_stores: []}", True, "expected an object from instance name to store"),
         ("{cas_stores: {'': 'A'}, max_decoding_message_size: 5}", False, "at the listener's http"),
