@@ -12,7 +12,7 @@ from blake3 import blake3
 from nlserver.errors import invalid
 
 LARGEST_SIZE: Final = 2**63 - 1
-_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_is_hash: Final = re.compile(r"[0-9a-f]{64}").fullmatch
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
@@ -98,17 +98,18 @@ def digest_of(message: HasDigest, function: Function = Function.SHA256) -> Diges
     Raises Error INVALID_ARGUMENT for a hash that is not 64 lower-case hex digits, a size that is negative, or a
     size of 0 whose hash is not that of no bytes.
     """
-    if not _HASH.fullmatch(message.hash):
+    # Requests bring tens of thousands of digests: each look into a message costs 0.2 us.
+    hash_, size = message.hash, message.size_bytes
+    if not _is_hash(hash_):
         raise invalid(
-            f"Invalid hash: {message.hash[:80]!r} has {len(message.hash)} characters; "
+            f"Invalid hash: {hash_[:80]!r} has {len(hash_)} characters; "
             f"a {function.name} hash is 64 lower-case hex digits"
         )
-    size = message.size_bytes
     if size < 0:
-        raise invalid(f"Invalid digest: the size of {message.hash} is negative: {size}")
-    if (size == 0) != (message.hash in _EMPTY_HASHES):
-        raise invalid(f"Invalid digest: {message.hash} cannot have {size} bytes: exactly the empty blob has none")
-    return Digest(message.hash, size, function)
+        raise invalid(f"Invalid digest: the size of {hash_} is negative: {size}")
+    if (size == 0) != (hash_ in _EMPTY_HASHES):
+        raise invalid(f"Invalid digest: {hash_} cannot have {size} bytes: exactly the empty blob has none")
+    return Digest(hash_, size, function)
 
 
 def parse_size(text: str) -> int:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from nlserver import log
+from nlserver.errors import invalid
 from nlserver.proto import remote_execution_pb2, semver_pb2
 from nlserver.reapi.digest import Function
+from nlserver.reapi.names import RESERVED
 from nlserver.scheduler import Abilities, Scheduler, scheduler_named
 from nlserver.service import Context, InstanceSpec, Service, instance
 from nlserver.spec import Flag, Site, Spec, Text
@@ -71,16 +73,24 @@ class Capabilities(Service):
         """What is served for this instance.
 
         With no instance configured every name is answered with the cache's part (NativeLink behaviour); else raises
-        Error INVALID_ARGUMENT for an unknown one.
+        Error INVALID_ARGUMENT for an unknown one, and always for what no instance may be called.
         """
         name = request.instance_name
-        scheduler = instance(self._schedulers, name) if self._schedulers else None
+        scheduler = self._scheduler(name)
         answer = remote_execution_pb2.ServerCapabilities(
             cache_capabilities=_cache(name not in self._read_only), low_api_version=_LOW, high_api_version=_HIGH
         )
         if scheduler is not None:
             answer.execution_capabilities.CopyFrom(_execution(await scheduler.abilities(name), self._default))
         return answer
+
+    def _scheduler(self, name: str) -> Scheduler | None:
+        if self._schedulers:
+            return instance(self._schedulers, name)
+        segments = name.split("/") if name else []
+        if "" in segments or not RESERVED.isdisjoint(segments):
+            raise invalid(f"{name[:200]!r} cannot be the name of an instance")
+        return None
 
 
 def _number(function: Function) -> remote_execution_pb2.DigestFunction.Value.ValueType:

@@ -13,7 +13,6 @@ from google.rpc import status_pb2
 
 from nlserver.reapi.digest import Digest
 
-_DIGEST: Final = b"\x0a"
 _ENTRY: Final = b"\x0a"
 _DIRECTORY: Final = b"\x0a"
 _BATCH_DATA: Final = b"\x12"
@@ -21,13 +20,15 @@ _PAGE_TOKEN: Final = b"\x12"
 _UPDATE_STATUS: Final = b"\x12"
 _READ_STATUS: Final = b"\x1a"
 _STREAM_DATA: Final = b"\x52"
+_ONE_BYTE: Final = tuple(bytes((number,)) for number in range(0x80))
+_HASH_BYTES: Final = 2 + 64 + 1
 Piece = bytes | memoryview
 
 
 def varint(number: int) -> bytes:
     """A number >= 0 in protobuf's variable length."""
     if number < 0x80:
-        return bytes((number,))
+        return _ONE_BYTE[number]
     out = bytearray()
     while number >= 0x80:
         out.append(number & 0x7F | 0x80)
@@ -49,48 +50,46 @@ def read_responses(chunk: bytes, most: int) -> Iterable[bytes]:
     return (read_response(view[start : start + most]) for start in range(0, len(view), most))
 
 
-def digest_message(digest: Digest) -> bytes:
-    """REAPI v2, Digest."""
-    return b"".join((b"\x0a\x40", digest.hash.encode(), b"\x10", varint(digest.size_bytes)))
-
-
 def batch_update_response(outcomes: Iterable[tuple[Digest, status_pb2.Status | None]]) -> bytes:
     """REAPI v2, BatchUpdateBlobsResponse; None stands for OK, and `status` is always present."""
-    out: list[Piece] = []
+    out: list[bytes] = []
     for digest, status in outcomes:
-        _entry(out, (*_field(_DIGEST, digest_message(digest)), *_status(_UPDATE_STATUS, status)))
+        body = _name(digest) + _status(_UPDATE_STATUS, status)
+        out += (_ENTRY, varint(len(body)), body)
     return b"".join(out)
 
 
 def batch_read_response(outcomes: Iterable[tuple[Digest, bytes | status_pb2.Status]]) -> bytes:
     """REAPI v2, BatchReadBlobsResponse with a blob or what is wrong for each digest; `status` is always present."""
-    out: list[Piece] = []
+    out: list[bytes] = []
     for digest, outcome in outcomes:
-        name = _field(_DIGEST, digest_message(digest))
         if isinstance(outcome, bytes):
-            _entry(out, (*name, *_field(_BATCH_DATA, outcome), *_status(_READ_STATUS, None)))
+            head, data, tail = _name(digest) + _BATCH_DATA + varint(len(outcome)), outcome, _status(_READ_STATUS, None)
         else:
-            _entry(out, (*name, *_status(_READ_STATUS, outcome)))
+            head, data, tail = _name(digest), b"", _status(_READ_STATUS, outcome)
+        out += (_ENTRY, varint(len(head) + len(data) + len(tail)), head, data, tail)
     return b"".join(out)
 
 
 def get_tree_response(directories: Sequence[bytes], token: str) -> bytes:
     """REAPI v2, GetTreeResponse with Directories as they stand in the CAS."""
-    out: list[Piece] = []
+    out: list[bytes] = []
     for directory in directories:
-        out += _field(_DIRECTORY, directory)
+        out += (_DIRECTORY, varint(len(directory)), directory)
     if token:
-        out += _field(_PAGE_TOKEN, token.encode())
+        text = token.encode()
+        out += (_PAGE_TOKEN, varint(len(text)), text)
     return b"".join(out)
 
 
-def _field(tag: bytes, value: Piece) -> tuple[Piece, ...]:
-    return tag, varint(len(value)), value
+def _name(digest: Digest) -> bytes:
+    """The field `digest`, which is the first in both batches."""
+    size = varint(digest.size_bytes)
+    return b"\x0a%c\x0a\x40%b\x10%b" % (_HASH_BYTES + len(size), digest.hash.encode(), size)
 
 
-def _status(tag: bytes, status: status_pb2.Status | None) -> tuple[Piece, ...]:
-    return _field(tag, b"" if status is None else status.SerializeToString())
-
-
-def _entry(out: list[Piece], pieces: Sequence[Piece]) -> None:
-    out += (_ENTRY, varint(sum(map(len, pieces))), *pieces)
+def _status(tag: bytes, status: status_pb2.Status | None) -> bytes:
+    if status is None:
+        return tag + b"\0"
+    data: bytes = status.SerializeToString()
+    return tag + varint(len(data)) + data

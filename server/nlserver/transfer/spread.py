@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -15,22 +16,26 @@ _ITEMS_A_TURN: Final = 256
 async def spread(items: Sequence[T], work: Callable[[T], Awaitable[R]], at_once: int) -> list[R]:
     """What `work` gives for each item, in order, with at most `at_once` of them under way.
 
-    Items are taken from one row by a few tasks, so a thousand items cost no thousand tasks. `work` must answer
-    expected failures as values: an exception ends everything.
+    Items are taken from one row by a few tasks, so a thousand items cost no thousand tasks, and a second task starts
+    only once the first has to wait. `work` must answer expected failures as values: an exception ends everything.
     """
     results: dict[int, R] = {}
-    row = iter(enumerate(items))
+    row = deque(enumerate(items))
     if len(items) <= 1:
         await _take(row, work, results)
     else:
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(at_once, len(items))):
+            for _ in range(at_once):
                 tasks.create_task(_take(row, work, results))
+                await asyncio.sleep(0)
+                if not row:
+                    break
     return [results[place] for place in range(len(items))]
 
 
-async def _take(row: Iterator[tuple[int, T]], work: Callable[[T], Awaitable[R]], results: dict[int, R]) -> None:
-    for place, item in row:
+async def _take(row: deque[tuple[int, T]], work: Callable[[T], Awaitable[R]], results: dict[int, R]) -> None:
+    while row:
+        place, item = row.popleft()
         results[place] = await work(item)
         if place % _ITEMS_A_TURN == _ITEMS_A_TURN - 1:
             await asyncio.sleep(0)

@@ -173,7 +173,8 @@ class Uploads:
     first when there are more than `most` of them, or when they are of more than `most_bytes`.
     """
 
-    MOST: Final = 1000
+    # Each may hold an open file and one of the store's places for writers.
+    MOST: Final = 128
     MOST_BYTES: Final = 4 << 30
     MOST_HELD_BYTES: Final = 64 << 20
 

@@ -55,6 +55,12 @@ async def test_without_instances_in_the_config_every_name_has_a_cache(cache, ins
     assert not answer.HasField("execution_capabilities")  # CAP-01
 
 
+@pytest.mark.parametrize("instance", ["a/blobs/b", "uploads", "/main", "main/", "a//b"])
+async def test_what_no_instance_may_be_called_is_refused(cache, instance) -> None:  # INS-02, INS-03
+    with cache.refuses(grpc.StatusCode.INVALID_ARGUMENT):
+        await cache.capabilities.GetCapabilities(rx.GetCapabilitiesRequest(instance_name=instance))
+
+
 async def test_the_cache_says_what_it_does_and_no_more(cache) -> None:
     answer = (await cache.capabilities.GetCapabilities(rx.GetCapabilitiesRequest())).cache_capabilities
     assert list(answer.digest_functions) == [SHA256, BLAKE3]  # CAP-02

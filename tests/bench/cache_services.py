@@ -1,0 +1,228 @@
+"""How fast the cache services are on a memory store: a server process, and a client that spares itself parsing.
+
+    python tests/bench/cache_services.py [--seconds 2] [--profile]
+
+Each figure is the best of three rounds. `--profile` prints where the server spent its time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import multiprocessing
+import os
+import pstats
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from multiprocessing.connection import Connection
+from typing import Final
+
+import grpc
+import uvloop
+from nlserver.eviction import EvictionPolicy
+from nlserver.proto import bytestream_pb2 as bs
+from nlserver.proto import remote_execution_pb2 as rx
+from nlserver.reapi.digest import Digest, of
+from nlserver.service import Service
+from nlserver.services import bytestream, cas
+from nlserver.spec import Site
+from nlserver.stores.memory import MemorySpec
+
+_CAS: Final = "/build.bazel.remote.execution.v2.ContentAddressableStorage/"
+_STREAM: Final = "/google.bytestream.ByteStream/"
+_AT_ONCE: Final = 32
+_LARGE: Final = 64 << 20
+_OPTIONS: Final = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+Call = Callable[[], Awaitable[object]]
+
+
+def serve(ready: Connection, profile: bool) -> None:
+    profiler = cProfile.Profile() if profile else None
+    if profiler:
+        profiler.enable()
+    uvloop.run(_serve(ready))
+    if profiler:
+        profiler.disable()
+        pstats.Stats(profiler).sort_stats("tottime").print_stats(35)
+
+
+async def _serve(ready: Connection) -> None:
+    site = Site({"store": {"CAS": MemorySpec(eviction_policy=EvictionPolicy(max_bytes=1 << 30))}})
+    services: list[Service] = [
+        cas.build([cas.CasSpec(cas_store="CAS")], site),
+        bytestream.build([bytestream.ByteStreamSpec(cas_store="CAS")], site),
+    ]
+    server = grpc.aio.server(options=_OPTIONS)
+    for service in services:
+        server.add_generic_rpc_handlers(service.handlers())
+    server.add_generic_rpc_handlers([bare()])
+    ready.send(server.add_insecure_port("127.0.0.1:0"))
+    await server.start()
+    await asyncio.to_thread(ready.recv)
+    await server.stop(0)
+    await site.close()
+
+
+def bare() -> grpc.GenericRpcHandler:
+    """What gRPC itself costs, for comparison."""
+
+    async def echo(request: bytes, context: object) -> bytes:
+        return request
+
+    async def sink(requests: AsyncIterator[bytes], context: object) -> bytes:
+        async for _ in requests:
+            pass
+        return b""
+
+    async def pour(request: bytes, context: grpc.aio.ServicerContext) -> None:
+        message = bytes(1 << 20)
+        for _ in range(_LARGE >> 20):
+            await context.write(message)
+
+    methods = {
+        "echo": grpc.unary_unary_rpc_method_handler(echo),
+        "sink": grpc.stream_unary_rpc_method_handler(sink),
+        "pour": grpc.unary_stream_rpc_method_handler(pour),
+    }
+    return grpc.method_handlers_generic_handler("bare", methods)
+
+
+class Client:
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.find = channel.unary_unary(_CAS + "FindMissingBlobs")
+        self.update = channel.unary_unary(_CAS + "BatchUpdateBlobs")
+        self.read_batch = channel.unary_unary(_CAS + "BatchReadBlobs")
+        self.read = channel.unary_stream(_STREAM + "Read")
+        self.write = channel.stream_unary(_STREAM + "Write")
+        self.echo = channel.unary_unary("/bare/echo")
+        self.sink = channel.stream_unary("/bare/sink")
+        self._pour = channel.unary_stream("/bare/pour")
+        self._rest = os.urandom(_LARGE - (1 << 20))
+
+    async def download(self, digest: Digest) -> None:
+        total = 0
+        async for message in self.read(
+            bs.ReadRequest(resource_name=f"blobs/{digest.hash}/{digest.size_bytes}").SerializeToString()
+        ):
+            total += len(message)
+        assert total >= digest.size_bytes
+
+    async def pour(self) -> None:
+        async for _ in self._pour(b""):
+            pass
+
+    async def upload(self, data: bytes) -> None:
+        """Upload these bytes; without any, 64 MiB that the server has not seen."""
+        if not data:
+            # Another first MiB makes another blob; the client pays for one hash, which the server's CPU time ignores.
+            data = os.urandom(1 << 20) + self._rest
+        await self.write(iter(list(pieces(of(data), data))))
+
+
+def pieces(digest: Digest, data: bytes) -> Iterator[bytes]:
+    name = f"uploads/{uuid.uuid4()}/blobs/{digest.hash}/{digest.size_bytes}"
+    for offset in range(0, len(data), 1 << 20):
+        chunk = data[offset : offset + (1 << 20)]
+        yield bs.WriteRequest(
+            resource_name=name if offset == 0 else "",
+            write_offset=offset,
+            data=chunk,
+            finish_write=offset + len(chunk) == len(data),
+        ).SerializeToString()
+
+
+def find_request(count: int) -> bytes:
+    digests = [rx.Digest(hash=f"{n:064x}", size_bytes=n) for n in range(1, count + 1)]
+    return rx.FindMissingBlobsRequest(blob_digests=digests).SerializeToString()
+
+
+def fresh_batch() -> tuple[bytes, bytes]:
+    blobs = [os.urandom(1024) for _ in range(100)]
+    digests = [rx.Digest(hash=of(blob).hash, size_bytes=1024) for blob in blobs]
+    entry = rx.BatchUpdateBlobsRequest.Request
+    update = rx.BatchUpdateBlobsRequest(requests=[entry(digest=d, data=b) for d, b in zip(digests, blobs, strict=True)])
+    return update.SerializeToString(), rx.BatchReadBlobsRequest(digests=digests).SerializeToString()
+
+
+def server_seconds(pid: int) -> float:
+    """CPU time of the server so far: it tells more than the rate where others use the machine too."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Meter:
+    """Calls as fast as they go, in three rounds of so many seconds, and prints the best."""
+
+    def __init__(self, pid: int, seconds: float) -> None:
+        self._pid = pid
+        self._seconds = seconds
+        print(f"{'':34} {'rate':>16} {'server CPU':>16}")
+
+    async def calls(self, name: str, call: Call, share: float = 1) -> None:
+        rounds = [await self._round(call, _AT_ONCE, self._seconds * share) for _ in range(3)]
+        rate, cost = max(rounds)[0], min(cost for _, cost in rounds)
+        print(f"{name:34} {rate:10,.0f} /s    {cost * 1e6:10,.0f} us a call")
+
+    async def megabytes(self, name: str, call: Call) -> None:
+        rounds = [await self._round(call, 2, self._seconds) for _ in range(3)]
+        rate, cost = max(rounds)[0], min(cost for _, cost in rounds)
+        mebibytes = _LARGE >> 20
+        print(f"{name:34} {rate * _LARGE / 1e6:10,.0f} MB/s  {cost / mebibytes * 1e6:10,.0f} us a MiB")
+
+    async def _round(self, call: Call, at_once: int, seconds: float) -> tuple[float, float]:
+        done, spent, start = 0, server_seconds(self._pid), time.perf_counter()
+
+        async def work() -> None:
+            nonlocal done
+            while time.perf_counter() - start < seconds:
+                await call()
+                done += 1
+
+        await asyncio.gather(*(work() for _ in range(at_once)))
+        return done / (time.perf_counter() - start), (server_seconds(self._pid) - spent) / done
+
+
+async def measure(port: int, meter: Meter) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=_OPTIONS) as channel:
+        client = Client(channel)
+        one, many = find_request(1), find_request(2000)
+        await meter.calls("bare gRPC, 100 bytes", lambda: client.echo(one))
+        await meter.calls("FindMissing, 1 digest", lambda: client.find(one))
+        await meter.calls("FindMissing, 2000 missing digests", lambda: client.find(many))
+        batches = iter([fresh_batch()[0] for _ in range(500)])
+        update, wanted = fresh_batch()
+        await client.update(update)
+        await meter.calls("BatchUpdate, 100 x 1 KiB new", lambda: client.update(next(batches)), 0.1)
+        await meter.calls("BatchUpdate, 100 x 1 KiB present", lambda: client.update(update))
+        await meter.calls("BatchRead, 100 x 1 KiB", lambda: client.read_batch(wanted))
+        small, large = os.urandom(1024), os.urandom(_LARGE)
+        requests = list(pieces(of(small), small))
+        await meter.calls("Write, 1 KiB", lambda: client.write(iter(requests)))
+        await meter.calls("Read, 1 KiB", lambda: client.download(of(small)))
+        bare = [bytes(1 << 20)] * (_LARGE >> 20)
+        await meter.megabytes("bare gRPC in, 64 MiB", lambda: client.sink(iter(bare)))
+        await meter.megabytes("Write, 64 MiB new", lambda: client.upload(b""))
+        await client.upload(large)
+        await meter.megabytes("bare gRPC out, 64 MiB", client.pour)
+        await meter.megabytes("Read, 64 MiB", lambda: client.download(of(large)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--profile", action="store_true")
+    chosen = parser.parse_args()
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    server = context.Process(target=serve, args=(there, chosen.profile))
+    server.start()
+    uvloop.run(measure(here.recv(), Meter(server.pid or 0, chosen.seconds)))
+    here.send(None)
+    server.join()
+
+
+if __name__ == "__main__":
+    main()
