@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import OrderedDict
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -26,6 +26,8 @@ MOST_NODES: Final = 500_000
 """The most files, directories and symlinks of one input root (the same directory counts wherever it stands)."""
 _MOST_DIRECTORY_BYTES: Final = 16 << 20
 _MOST_CACHED_NODES: Final = 20_000
+# Larger trees are flattened in a thread, so that other actions go on.
+_NODES_INLINE: Final = 5_000
 _DIRECTORY_MODE: Final = 0o755
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -61,6 +63,10 @@ class File:
     mode: int | None = None
     mtime_ns: int | None = None
 
+    def below(self, directory: str) -> File:
+        """The same file with another path: `directory` (which ends in a slash) before its own."""
+        return File(directory + self.path, self.digest, self.executable, self.mode, self.mtime_ns)
+
     @property
     def private(self) -> bool:
         """Whether it needs an inode of its own."""
@@ -74,11 +80,6 @@ class Layout:
     directories: list[str] = field(default_factory=list)
     files: list[File] = field(default_factory=list)
     symlinks: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def nodes(self) -> int:
-        """How many entries it has."""
-        return len(self.directories) + len(self.files) + len(self.symlinks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,26 +109,34 @@ class Resolver:
         Raises Error INVALID_ARGUMENT for a tree that is malformed or too large, and Missing when directories of it are
         nowhere to be had; that names every blob which is missing, files included.
         """
-        layout, missing = await self._walked(root)
+        listings, nodes, missing = await self._walked(root)
         if not missing:
-            return layout
+            return await fs.in_thread(_flat, root, listings) if nodes > _NODES_INLINE else _flat(root, listings)
+        files = distinct(file.digest for listing in listings.values() for file in listing.files)
         try:
-            await self._store.localize(distinct(file.digest for file in layout.files))
+            await self._store.localize(files)
         except Missing as absent:
             missing.append(absent)
         raise missing_all(missing)
 
-    async def _walked(self, root: Digest) -> tuple[Layout, list[Missing]]:
-        layout, missing = Layout(), list[Missing]()
-        level = [("", root)]
+    async def _walked(self, root: Digest) -> tuple[dict[Digest, _Listing], int, list[Missing]]:
+        """Every directory of the tree, how many nodes they make, and what is missing; each is looked at once."""
+        listings: dict[Digest, _Listing] = {}
+        missing: list[Missing] = []
+        nodes = 0
+        level = Counter([root])
         while level:
-            listings = await self._listings(distinct(digest for _, digest in level), missing)
-            below: list[tuple[str, Digest]] = []
-            for path, digest in level:
+            listings |= await self._listings([digest for digest in level if digest not in listings], missing)
+            below: Counter[Digest] = Counter()
+            for digest, times in level.items():
                 if (listing := listings.get(digest)) is not None:
-                    below += _entered(layout, path, listing)
+                    nodes += times * listing.nodes
+                    for _, child in listing.directories:
+                        below[child] += times
+            if nodes > MOST_NODES:
+                raise invalid(f"the input root has more than {MOST_NODES} files and directories")
             level = below
-        return layout, missing
+        return listings, nodes, missing
 
     async def _listings(self, digests: Sequence[Digest], missing: list[Missing]) -> dict[Digest, _Listing]:
         found = {digest: self._known[digest] for digest in digests if digest in self._known}
@@ -177,20 +186,20 @@ def missing_all(parts: Sequence[Missing]) -> Missing:
     return Missing(*keys, message=parts[0].message)
 
 
-def _entered(layout: Layout, path: str, listing: _Listing) -> list[tuple[str, Digest]]:
-    """Add a directory's entries to the layout; its subdirectories with their paths."""
-    if layout.nodes + listing.nodes > MOST_NODES:
-        raise invalid(f"the input root has more than {MOST_NODES} files and directories")
-    at = f"{path}/" if path else ""
-    below = [(at + name, digest) for name, digest in listing.directories]
-    layout.directories += [name for name, _ in below]
-    layout.files += (
-        [File(at + file.path, file.digest, file.executable, file.mode, file.mtime_ns) for file in listing.files]
-        if at
-        else listing.files
-    )
-    layout.symlinks += [(at + name, target) for name, target in listing.symlinks]
-    return below
+def _flat(root: Digest, listings: Mapping[Digest, _Listing]) -> Layout:
+    layout = Layout()
+    level = [("", root)]
+    while level:
+        below: list[tuple[str, Digest]] = []
+        for at, digest in level:
+            listing = listings[digest]
+            children = [(at + name, child) for name, child in listing.directories]
+            layout.directories += [path for path, _ in children]
+            layout.files += [file.below(at) for file in listing.files] if at else listing.files
+            layout.symlinks += [(at + name, target) for name, target in listing.symlinks]
+            below += [(f"{path}/", child) for path, child in children]
+        level = below
+    return layout
 
 
 def _listing(directory: re_pb.Directory, function: Function) -> _Listing:

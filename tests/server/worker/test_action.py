@@ -430,7 +430,11 @@ async def test_a_store_that_cannot_take_outputs_is_no_fault_of_the_action(shop: 
 
 
 async def test_ten_thousand_inputs_are_laid_out_in_well_under_a_second(shop: Shop) -> None:
-    root = await shop.root({f"dir{a}": {f"file{b}": f"{b}" for b in range(100)} for a in range(100)})
+    below = await shop.root({f"file{number}": f"{number}" for number in range(100)})
+    directory = re_pb.Directory()
+    for number in range(100):
+        tree.set_digest(directory.directories.add(name=f"dir{number}").digest, below)
+    root = await shop.put(directory.SerializeToString())
     command = actions.command(["/bin/sh", "-c", "find . -type f | wc -l"], environment={"PATH": "/usr/bin:/bin"})
     await shop.run(await shop.order(command, root))
     result = await shop.run(await shop.order(command, root))
