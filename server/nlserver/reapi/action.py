@@ -233,7 +233,7 @@ def outputs_of(found: re_pb.Command) -> Outputs:
     if len(declared) > MOST_OUTPUTS:
         raise invalid(f"the Command declares {len(declared)} outputs; {MOST_OUTPUTS} are the most")
     base = working_directory_of(found)
-    return Outputs(tuple((path, _resolved(path, base)) for path in dict.fromkeys(declared)), modern)
+    return Outputs(tuple((path, resolved(path, base)) for path in dict.fromkeys(declared)), modern)
 
 
 def working_directory_of(found: re_pb.Command) -> str:
@@ -246,7 +246,11 @@ def working_directory_of(found: re_pb.Command) -> str:
     return _inside(path.split("/") if path else [], path, "working_directory")
 
 
-def _resolved(path: str, base: str) -> str:
+def resolved(path: str, base: str) -> str:
+    """An output path, which is relative to the working directory `base`, from the input root.
+
+    Raises Error INVALID_ARGUMENT when it is absolute, not in plain form, or leads out of the input root.
+    """
     if path in ("", "."):
         return base
     _check_plain(path, "output path")

@@ -23,9 +23,11 @@ _FINISH: Final = b"\x18\x01"
 _STREAM_DATA: Final = b"\x52"
 _INSTANCE_NAME: Final = b"\x0a"
 _BATCH_ENTRY: Final = b"\x12"
-_BATCH_FUNCTION: Final = b"\x28"
+_FUNCTION: Final = b"\x28"
 _ENTRY_DIGEST: Final = b"\x0a"
 _ENTRY_DATA: Final = b"\x12"
+_UPDATE_DIGEST: Final = b"\x12"
+_UPDATE_RESULT: Final = b"\x1a"
 _LENGTH_DELIMITED: Final = 2
 _LONGEST_VARINT: Final = 10
 
@@ -115,5 +117,13 @@ def batch_update_request(instance_name: str, function: Function, blobs: Iterable
     for digest, data in blobs:
         entry = (*field(_ENTRY_DIGEST, digest_message(digest)), *field(_ENTRY_DATA, data))
         pieces += (_BATCH_ENTRY, varint(sum(map(len, entry))), *entry)
-    pieces += (_BATCH_FUNCTION, varint(function))
+    pieces += (_FUNCTION, varint(function))
+    return b"".join(pieces)
+
+
+def update_action_result_request(instance_name: str, action: Digest, result: bytes) -> bytes:
+    """REAPI v2, UpdateActionResultRequest with a serialised ActionResult."""
+    pieces: list[Piece] = [*field(_INSTANCE_NAME, instance_name.encode())] if instance_name else []
+    pieces += (*field(_UPDATE_DIGEST, digest_message(action)), *field(_UPDATE_RESULT, result))
+    pieces += (_FUNCTION, varint(action.function))
     return b"".join(pieces)

@@ -1,0 +1,111 @@
+"""Downloads of many blobs, and of whole results into a directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import aclosing, closing
+from pathlib import Path
+from typing import Final
+
+from nlserver.errors import Error
+from nlserver.fs import in_thread, write_all
+from nlserver.proto import remote_execution_pb2 as re_pb
+from nlserver.reapi.blobs import Blobs
+from nlserver.reapi.digest import Digest, Function
+from nlserver.reapi.outputs import OutputFile, Place, Plan, plan_of, trees_of
+from nlserver.reapi.parallel import each
+from nlserver.reapi.tree import Tree, tree_of
+from nlserver.reapi.uploads import grouped
+
+_AT_ONCE: Final = 4
+_BATCHED_BYTES: Final = 1 << 20
+
+
+async def read_many(blobs: Blobs, digests: Iterable[Digest]) -> dict[Digest, bytes]:
+    """Whole blobs, verified. Raises Missing or another Error for the first that cannot be had."""
+    found: dict[Digest, bytes] = {}
+    wanted = list(dict.fromkeys(digests))
+
+    async def fetch(group: list[Digest]) -> None:
+        if len(group) == 1:
+            found[group[0]] = await blobs.get(group[0])
+            return
+        for digest, outcome in zip(group, await blobs.get_many(group), strict=True):
+            found[digest] = _bytes(outcome)
+
+    limit = await blobs.batch_limit() if len(wanted) > 1 else 0
+    await each(grouped(wanted, min(_BATCHED_BYTES, limit), limit), fetch, _AT_ONCE)
+    return {digest: found[digest] for digest in wanted}
+
+
+def _bytes(outcome: bytes | Error) -> bytes:
+    if isinstance(outcome, Error):
+        raise outcome
+    return outcome
+
+
+async def download(blobs: Blobs, digest: Digest, path: Path, *, executable: bool = False) -> None:
+    """A blob as a file that takes its name when it is whole and verified. Raises Missing, Error."""
+    with closing(await in_thread(Place, os.fspath(path.parent))) as place:
+        await _download(blobs, place, OutputFile(path.name, digest, executable))
+
+
+async def _download(blobs: Blobs, place: Place, file: OutputFile) -> None:
+    with place.file(file.path, executable=file.executable) as fd:
+        async with aclosing(blobs.read(file.digest)) as chunks:
+            async for chunk in chunks:
+                await in_thread(write_all, fd, (chunk,))
+
+
+async def download_result(
+    blobs: Blobs, result: re_pb.ActionResult, into: Path, *, working_directory: str, function: Function
+) -> None:
+    """All outputs of a result below `into`, which stands for the input root.
+
+    Raises Missing or another Error; what was laid out before stays, each file whole.
+    """
+    named = trees_of(result, function)
+    trees: Mapping[Digest, Tree] = {
+        digest: await in_thread(tree_of, data, function) for digest, data in (await read_many(blobs, named)).items()
+    }
+    plan = plan_of(result, working_directory, trees, function)
+    with closing(await in_thread(Place, os.fspath(into))) as place:
+        await in_thread(_make_directories, place, plan)
+        await _download_files(blobs, place, plan.files)
+        await in_thread(_make_symlinks, place, plan)
+
+
+def _make_directories(place: Place, plan: Plan) -> None:
+    for path in plan.directories:
+        place.make_directory(path)
+
+
+def _make_symlinks(place: Place, plan: Plan) -> None:
+    for path, target in plan.symlinks.items():
+        place.make_symlink(path, target)
+
+
+async def _download_files(blobs: Blobs, place: Place, files: Sequence[OutputFile]) -> None:
+    wanted: dict[Digest, list[OutputFile]] = {}
+    for file in files:
+        wanted.setdefault(file.digest, []).append(file)
+    limit = await blobs.batch_limit() if wanted else 0
+    small_bytes = min(_BATCHED_BYTES, limit)
+
+    async def fetch(group: list[Digest]) -> None:
+        if group[0].size_bytes > small_bytes:
+            for file in wanted[group[0]]:
+                await _download(blobs, place, file)
+            return
+        contents = [_bytes(outcome) for outcome in await blobs.get_many(group)]
+        await in_thread(_write, place, [(wanted[digest], data) for digest, data in zip(group, contents, strict=True)])
+
+    await each(grouped(wanted, small_bytes, limit), fetch, _AT_ONCE)
+
+
+def _write(place: Place, contents: Sequence[tuple[Sequence[OutputFile], bytes]]) -> None:
+    for files, data in contents:
+        for file in files:
+            with place.file(file.path, executable=file.executable) as fd:
+                write_all(fd, [data])
