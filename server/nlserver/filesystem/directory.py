@@ -91,13 +91,8 @@ class Directory:
         make_room = self.evictor.make_room if self.evictor is not None else _no_room
         return Incoming(self._room.fresh(), self.clock, make_room=make_room, keep_cached=self._keep_cached)
 
-    def admit(self, key: Key, parts: Sequence[bytes], incoming: Incoming) -> Held | None:
-        """Add the last parts, bring all to the disk, and give the file its final name.
-
-        What the store then holds; None when it has no limits or nobody has counted yet. Raises OSError.
-        """
-        incoming.append(parts)
-        incoming.seal()
+    def place(self, key: Key, incoming: Incoming) -> Held:
+        """Give a synced file its final name; by how much the store holds more now. Raises OSError."""
         final = self.layout.path(key)
         try:
             before = incoming.replace(final)
@@ -105,12 +100,7 @@ class Directory:
             # Somebody removed the directories under the running store.
             self._restore()
             before = incoming.replace(final)
-        incoming.discard()
-        if self.usage is None:
-            return None
-        return self.usage.add(
-            int(before is None), rounded(incoming.size, self._block) - rounded(before or 0, self._block)
-        )
+        return Held(int(before is None), rounded(incoming.size, self._block) - rounded(before or 0, self._block))
 
     def count_twin(self, size: int) -> None:
         """An executable twin of this size was made."""

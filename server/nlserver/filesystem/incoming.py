@@ -21,15 +21,20 @@ class Incoming:
 
     def __init__(self, path: str, clock: Clock, *, make_room: Callable[[int], bool], keep_cached: bool = True) -> None:
         self.size = 0
+        self.synced = False
+        """Whether the bytes are on the disk, and nothing can be added any more."""
         self._path = path
         self._clock = clock
         self._make_room = make_room
         self._keep_cached = keep_cached
         self._fd = -1
+        self._named = False
 
     def append(self, parts: Sequence[bytes]) -> None:
         """Add bytes. Raises OSError, without space only after trying to make room once."""
-        fs.write_all(self._open(), parts, self._make_room)
+        fd = self._open()
+        fs.write_all(fd, parts, self._make_room)
+        fs.start_writeback(fd)
         self.size += sum(map(len, parts))
 
     def copy(self, source: int) -> None:
@@ -37,26 +42,34 @@ class Incoming:
         fs.copy_all(source, self._open())
         self.size = os.fstat(self._fd).st_size
 
-    def seal(self, mode: int = VALUE_MODE) -> None:
-        """Bring everything to the disk, with its final times and mode."""
+    def finish(self, mode: int = VALUE_MODE) -> None:
+        """Give the file its final times and mode."""
         fd = self._open()
         os.fchmod(fd, mode)
         recency.stamp(fd, self._clock.wall())
-        os.fdatasync(fd)
+
+    def sync(self) -> None:
+        """Return when everything is on the disk, once; the file is closed then."""
+        if self.synced:
+            return
+        os.fdatasync(self._fd)
         if not self._keep_cached:
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        self._close()
+        self.synced = True
 
     def replace(self, final: str) -> int | None:
-        """Move the sealed file under its final name, and give the size of what stood there, or None."""
+        """Move the synced file under its final name, and give the size of what stood there, or None."""
         try:
             before = os.lstat(final).st_size
         except FileNotFoundError:
             before = None
         os.rename(self._path, final)
+        self._named = False
         return before
 
     def settle(self, final: str) -> bool:
-        """Give the sealed file its final name unless that name exists already; whether it was given."""
+        """Give the synced file its final name unless that name exists already; whether it was given."""
         try:
             os.link(self._path, final)
         except FileExistsError:
@@ -65,10 +78,15 @@ class Incoming:
 
     def discard(self) -> None:
         """Close, and remove the temporary name if it is still there."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._close()
+        if self._named:
             fs.unlink(self._path)
+            self._named = False
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
 
     def _open(self) -> int:
         if self._fd >= 0:
@@ -80,4 +98,5 @@ class Incoming:
             # Somebody cleared `temp_path` under the running store.
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
             self._fd = os.open(self._path, flags, 0o600)
+        self._named = True
         return self._fd

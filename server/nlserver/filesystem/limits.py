@@ -24,15 +24,16 @@ class Limits:
         self.unfinished = asyncio.Event()
         """Set when a pass is below the limits but not yet at its low watermark."""
 
-    async def hold(self, held: Held | None) -> None:
+    async def hold(self) -> None:
         """Return when the limits hold after a write, or when nothing can be done about it.
 
-        `held` is what `Directory.admit` said. Writers wait for a slice of a pass, not for its low watermark.
+        Writers wait for slices of a pass, not for its low watermark.
         """
         directory = self._directory
         if directory.evictor is None or directory.usage is None:
             return
         waited = 0.0
+        held = directory.usage.read()
         while waited < _PATIENCE_SECONDS and (held is None or self._is_over(held)):
             async with self._turn:
                 outcome = await fs.in_thread(directory.evictor.step)

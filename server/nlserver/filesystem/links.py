@@ -72,7 +72,8 @@ def _make_twin(directory: Directory, digest: Digest) -> bool:
     incoming = directory.incoming()
     try:
         incoming.copy(source)
-        incoming.seal(TWIN_MODE)
+        incoming.finish(TWIN_MODE)
+        incoming.sync()
         if incoming.settle(directory.layout.twin(digest)):
             directory.count_twin(incoming.size)
     finally:

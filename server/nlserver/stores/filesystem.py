@@ -8,7 +8,6 @@ import resource
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
@@ -17,6 +16,7 @@ from nlserver.errors import Code, Error
 from nlserver.eviction import UNBOUNDED, EvictionPolicy
 from nlserver.filesystem import links
 from nlserver.filesystem.batches import Batches
+from nlserver.filesystem.commits import Commits
 from nlserver.filesystem.directory import Directory
 from nlserver.filesystem.incoming import Incoming
 from nlserver.filesystem.limits import Limits
@@ -99,11 +99,11 @@ class Filesystem(Store):
         self._limits = Limits(directory)
         self._reader = Reader(max(CHUNK_BYTES, spec.read_buffer_size))
         self._flushed = fs.Grouped(directory.recency.flush)
-        self._durable = {path: fs.Grouped(partial(fs.sync_directory, path)) for path in directory.layout.directories}
         files = max(16, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
         self._readers = asyncio.Semaphore(files)
         self._writers = asyncio.Semaphore(files)
         self._syncs = asyncio.Semaphore(spec.max_concurrent_writes or files)
+        self._commits = Commits(directory, self._syncs)
 
     async def sizes(self, keys: Sequence[Key]) -> list[int | None]:
         """Bytes of each file. What is present is marked as used before this answers, for other processes too."""
@@ -154,13 +154,12 @@ class Filesystem(Store):
                 await self._receive(key, first, batches)
 
     async def put(self, key: Key, data: bytes) -> None:
-        """Keep a small value: one visit to a thread, and one fsync of the directory shared with others."""
+        """Keep a small value, made durable together with others that come at the same time."""
         if is_empty(key):
             await expect_no_bytes(key, once(data))
             return
         self._directory.refuse(key, len(data))
-        async with self._writers:
-            await self._keep(key, [data], self._directory.incoming())
+        await self._keep(key, [data], self._directory.incoming())
 
     async def write_file(self, key: Key, path: Path) -> None:
         """Keep a copy of the file, which shares its blocks where the file system can; the file itself stays free."""
@@ -171,6 +170,7 @@ class Filesystem(Store):
             try:
                 with fs.failing(f"copying {path} into the store"):
                     await fs.in_thread(self._copy, key, path, incoming)
+                    await self._sync(incoming)
             except BaseException:
                 await fs.in_thread(incoming.discard)
                 raise
@@ -262,6 +262,11 @@ class Filesystem(Store):
                 with fs.failing(self._writing(key)):
                     await writing
             self._directory.refuse(key, total)
+            if writing is not None:
+                # A large file would make the small ones of its group wait.
+                with fs.failing(self._writing(key)):
+                    await fs.in_thread(incoming.append, batch)
+                    await self._sync(incoming)
         except BaseException:
             if writing is not None:
                 await fs.settled(writing)
@@ -269,17 +274,15 @@ class Filesystem(Store):
             raise
         await self._keep(key, batch, incoming)
 
+    async def _sync(self, incoming: Incoming) -> None:
+        async with self._syncs:
+            await fs.in_thread(incoming.finish)
+            await fs.in_thread(incoming.sync)
+
     async def _keep(self, key: Key, parts: list[bytes], incoming: Incoming) -> None:
-        try:
-            with fs.failing(self._writing(key)):
-                async with self._syncs:
-                    held = await fs.in_thread(self._directory.admit, key, parts, incoming)
-                await self._durable[self._directory.layout.directory(key)].done()
-        except BaseException:
-            await fs.in_thread(incoming.discard)
-            raise
-        with fs.failing("evicting"):
-            await self._limits.hold(held)
+        with fs.failing(self._writing(key)):
+            await self._commits.keep(key, parts, incoming)
+            await self._limits.hold()
 
     def _copy(self, key: Key, path: Path, incoming: Incoming) -> None:
         source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
