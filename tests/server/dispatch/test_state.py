@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
@@ -229,5 +231,54 @@ class Dispatch(RuleBasedStateMachine):
 
 TestDispatch = Dispatch.TestCase
 TestDispatch.settings = settings(
-    max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )
+
+
+def test_a_long_course_keeps_every_invariant_while_lists_grow_and_are_tidied() -> None:
+    chance = random.Random(2026)
+    state = State(Limits(max_job_retries=2, worker_timeout=1e9, client_action_timeout=40, retain_completed=20))
+    waiters: list[str] = []
+    runs: list[tuple[str, str]] = []
+
+    def handle(event: Event, now: float) -> None:
+        for effect in state.handle(event, now):
+            match effect:
+                case Start(worker, run):
+                    runs.append((worker, run))
+                case Disconnect(gone):
+                    runs[:] = [each for each in runs if each[0] != gone]
+
+    for number in range(4000):
+        now = number * 0.05
+        handle(Ticked(), now)
+        match chance.choices(["submit", "end", "fail", "cancel", "abandon", "join", "leave"], [9, 6, 2, 2, 3, 1, 0.3])[
+            0
+        ]:
+            case "submit":
+                asked = chance.choice([(), (("os", "linux"),), (("cpu", "1"),), (("silo", str(number % 40)),)])
+                action = of(str(chance.randrange(2000)).encode())
+                request = ActionRequest("", action, asked, chance.randrange(-3, 3))
+                handle(Submitted(f"o{number}", f"c{number}", request, needs_of(asked, KINDS)), now)
+                waiters.append(f"c{number}")
+            case ("end" | "fail") as how if runs:
+                worker, run = runs.pop(chance.randrange(len(runs)))
+                failure = Failure(chance.choice([Code.INTERNAL, Code.RESOURCE_EXHAUSTED]), "no")
+                handle(Finished(worker, run, Response(b"")) if how == "end" else Failed(worker, run, failure), now)
+            case ("cancel" | "abandon") as how if waiters:
+                waiter = waiters.pop(chance.randrange(len(waiters)))
+                handle(Cancelled(waiter) if how == "cancel" else Abandoned(waiter), now)
+            case "join" if len(state.pool.workers) < 8:
+                offered = chance.choice([(("os", "linux"),), (("cpu", "2"), ("silo", "7")), ()])
+                offer = WorkerOffer(f"w{number}", offered, chance.choice([None, 1, 3]))
+                handle(WorkerJoined(f"w{number}", offer, offer_of(offered, KINDS)), now)
+            case "leave" if state.pool.workers:
+                handle(WorkerLeft(chance.choice(list(state.pool.workers)), "gone"), now)
+        if number % 100 == 0:
+            state.check()
+    state.check()
+    assert state.queue.count > 100, "the course was to fill the queue"
+    for group in state.queue.groups.values():
+        assert len(group.heap) <= 65 + 2 * len(group.members)
+    assert len(state.queue._blocked) <= 65 + 2 * len(state.queue.groups)
+    assert len(state.alarms._heap) <= 65 + 4 * len(state.alarms._due)
