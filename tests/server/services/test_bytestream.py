@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import grpc
 import pytest
@@ -69,6 +69,36 @@ async def begin(cache, *requests: bs.WriteRequest) -> grpc.aio.StreamUnaryCall:
         while (await status(cache, name))[0] < end:  # noqa: ASYNC110 - the answer comes from the other side
             await asyncio.sleep(0.001)
     return call
+
+
+@contextlib.asynccontextmanager
+async def cuttable(address: str) -> AsyncIterator[tuple[str, Callable[[], None]]]:
+    """An address that leads to another until the returned call-back cuts every connection, without a goodbye."""
+    host, port = address.split(":")
+    wires: list[asyncio.StreamWriter] = []
+    pumps: set[asyncio.Task[None]] = set()
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+
+    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(host, int(port))
+        wires.extend((writer, back))
+        pumps.update((asyncio.create_task(pump(reader, back)), asyncio.create_task(pump(there, writer))))
+
+    def cut_wire() -> None:
+        for wire in wires:
+            wire.transport.abort()
+
+    proxy = await asyncio.start_server(accepted, host, 0)
+    yield f"{host}:{proxy.sockets[0].getsockname()[1]}", cut_wire
+    proxy.close()
+    for task in pumps:
+        task.cancel()
+    await asyncio.gather(*pumps, return_exceptions=True)
 
 
 async def begin_and_lose(cache, *requests: bs.WriteRequest) -> None:
@@ -400,6 +430,25 @@ class TestResume:
         assert await write(cache, *cut(name, data, 40_000, 100_000)) == len(data)
         assert store.blobs == {of(data): data}
         assert await status(cache, name) == (len(data), True)  # QWS-01
+
+    async def test_an_upload_goes_on_after_its_wire_was_cut(self, cache, store) -> None:  # BSW-16
+        data = cache.noise(500_000)
+        name = write_name(of(data))
+        async with cuttable(cache.address) as (address, cut_wire):
+            options = [("grpc.enable_retries", 0)]
+            async with grpc.aio.insecure_channel(address, options=options) as channel:
+                call = type(cache.bytestream)(channel).Write()
+                for request in cut(name, data[:200_000], 50_000, finish=False):
+                    await call.write(request)
+                while (await status(cache, name))[0] < 200_000:  # noqa: ASYNC110 - the answer comes from the other side
+                    await asyncio.sleep(0.001)
+                cut_wire()
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await call
+        uploads = cache.made[2]._instances[""].uploads
+        await cache.until(lambda: len(uploads._parked) == 1)
+        assert await write(cache, *cut(name, data, 100_000, 200_000)) == len(data)
+        assert store.blobs == {of(data): data}
 
     async def test_a_second_stream_may_repeat_what_came_already(self, cache, store) -> None:  # NativeLink behaviour
         data = cache.noise(1000)
