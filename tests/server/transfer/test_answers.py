@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from google.rpc import status_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nlserver.proto import bytestream_pb2 as bs
 from nlserver.proto import remote_execution_pb2 as rx
@@ -26,12 +26,14 @@ def message(digest: Digest) -> rx.Digest:
     return rx.Digest(hash=digest.hash, size_bytes=digest.size_bytes)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**63 - 1))
 def test_varints_are_those_of_protobuf(number: int) -> None:
     made = bs.WriteResponse.FromString(b"\x08" + varint(number))
     assert made.committed_size == number
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=400), st.integers(1, 500))
 def test_read_responses_carry_a_chunk_in_pieces(chunk: bytes, most: int) -> None:
     made = [bs.ReadResponse.FromString(response).data for response in read_responses(chunk, most)]
@@ -39,6 +41,7 @@ def test_read_responses_carry_a_chunk_in_pieces(chunk: bytes, most: int) -> None
     assert all(0 < len(piece) <= most for piece in made)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(digests, st.none() | statuses), max_size=5))
 def test_batch_updates_answer_as_protobuf_would(outcomes) -> None:
     entry = rx.BatchUpdateBlobsResponse.Response
@@ -48,6 +51,7 @@ def test_batch_updates_answer_as_protobuf_would(outcomes) -> None:
     assert batch_update_response(outcomes) == wanted.SerializeToString()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(digests, st.binary(max_size=300) | statuses), max_size=5))
 def test_batch_reads_answer_as_protobuf_would(outcomes) -> None:
     entry = rx.BatchReadBlobsResponse.Response
@@ -62,6 +66,7 @@ def test_batch_reads_answer_as_protobuf_would(outcomes) -> None:
     assert rx.BatchReadBlobsResponse.FromString(batch_read_response(outcomes)) == wanted
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.text(max_size=20).map(lambda name: rx.Directory(symlinks=[rx.SymlinkNode(name=name)])), max_size=5),
     st.text(max_size=9),

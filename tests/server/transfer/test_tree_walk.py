@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nlserver.errors import Error
 from nlserver.proto import remote_execution_pb2 as rx
@@ -14,6 +14,7 @@ from nlserver.transfer.tree_walk import Pages, Walk, start_of, token_of
 ROOT = of(b"root")
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_token_is_a_directory_or_an_error(token: str) -> None:
     try:
@@ -40,6 +41,7 @@ def test_a_batch_holds_few_enough_bytes_to_be_fetched_at_once() -> None:
     assert [walk.take(), walk.take(), walk.take(), walk.take()] == [[d] for d in large] + [[]]
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(1, 700_000), min_size=1, max_size=12), st.integers(0, 4))
 def test_pages_hold_every_directory_once_in_order_and_stay_small(sizes: list[int], most: int) -> None:
     pages = Pages("scope", most, None)
