@@ -5,8 +5,10 @@ from __future__ import annotations
 import collections
 import json
 import os
+import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +23,7 @@ from tests.real.workspace import COMPILE_ERROR, TEST_FAILURE
 
 pytestmark = pytest.mark.real
 WORKERS = 3
+README = Path(__file__).parents[2] / "README.md"
 
 
 class Cluster:
@@ -34,6 +37,11 @@ class Cluster:
             "XDG_CACHE_HOME": str(home / "cache"),
         }
         self._home = home
+        self.endpoints: Mapping[str, str] = {}
+
+    def up(self, workers: int) -> None:
+        """Bring it to so many workers."""
+        self.endpoints = json.loads(self.nlctl("up", "--workers", str(workers), "-o", "json"))["endpoints"]
 
     def nlctl(self, *arguments: str) -> str:
         ended = subprocess.run(
@@ -63,7 +71,7 @@ class Cluster:
 def cluster(tmp_path_factory: pytest.TempPathFactory, bazel: Bazel) -> Iterator[Cluster]:
     running = Cluster(tmp_path_factory.mktemp("up"))
     try:
-        running.nlctl("up", "--workers", str(WORKERS))
+        running.up(WORKERS)
         bazel.workspace.cluster(running.nlctl("bazelrc") + "build --config=nl --jobs=50\n")
         yield running
     finally:
@@ -87,7 +95,7 @@ def test_all_workers_executed_actions(first: Run, cluster: Cluster) -> None:
 
 def test_a_second_up_changes_nothing(first: Run, cluster: Cluster) -> None:
     before = cluster.items("ps")
-    cluster.nlctl("up", "--workers", str(WORKERS))
+    cluster.up(WORKERS)
     assert [item["pid"] for item in cluster.items("ps")] == [item["pid"] for item in before]
 
 
@@ -147,6 +155,19 @@ def test_a_build_finishes_although_a_worker_is_killed_and_the_worker_comes_back(
     build.programs_are_right(bazel)
     _wait(lambda: len(cluster.items("workers", "ls")) == WORKERS)
     assert next(item for item in cluster.items("ps") if item["name"] == "worker-1")["pid"] != victim["pid"]
+
+
+def test_the_python_example_of_the_readme_runs(cluster: Cluster, tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    for part, default in (("cas", "50051"), ("scheduler", "50052")):
+        example = example.replace(f"grpc://127.0.0.1:{default}", cluster.endpoints[part])
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/a.txt").write_text("one\ntwo\n")
+    (tmp_path / "src/b.txt").write_text("three\n")
+    for cached in ("False", "True"):
+        ran = subprocess.run([sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ran.stdout.split() == ["0", cached], ran.stderr
+        assert (tmp_path / "out/lines").read_text().strip() == "3"
 
 
 def _wait(holds: Any) -> None:

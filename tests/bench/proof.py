@@ -1,0 +1,136 @@
+"""Measures what the cluster promises: time to ready, an idle worker's own memory, help, and no-op actions a second.
+
+    .venv/bin/python tests/bench/proof.py
+
+The cluster is a real one, with its state in a scratch folder and on free ports. Nothing is asserted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from nlserver.reapi.client import Client
+
+_NLCTL: Final = Path(sys.executable).parent / "nlctl"
+_REPEATS: Final = 5
+_ACTIONS: Final = 500
+_AT_A_TIME: Final = 32
+
+
+class Cluster:
+    """Clusters of one name in a scratch folder."""
+
+    def __init__(self, home: Path) -> None:
+        self._environment: Mapping[str, str] = {
+            **os.environ,
+            **{f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("STATE", "CONFIG", "CACHE")},
+        }
+
+    def nlctl(self, *arguments: str) -> str:
+        """What the command prints; raises CalledProcessError when it fails."""
+        ended = subprocess.run(
+            [_NLCTL, *arguments], env=self._environment, stdout=subprocess.PIPE, text=True, check=True
+        )
+        return ended.stdout
+
+    def up(self, workers: int) -> tuple[float, dict[str, Any]]:
+        """Seconds until every worker ran its canary, and what `nlctl up` says."""
+        begin = time.perf_counter()
+        said = self.nlctl("up", "--workers", str(workers), "--base-port", "auto", "-o", "json")
+        return time.perf_counter() - begin, json.loads(said)
+
+    def down(self, *options: str) -> None:
+        """Stop it."""
+        self.nlctl("down", "--yes", *options)
+
+
+def show(what: str, values: list[float], unit: str) -> None:
+    """One line: the median and the range."""
+    spread = f"{min(values):.3g} .. {max(values):.3g}, n={len(values)}"
+    print(f"{what:<58} {statistics.median(values):9.3g} {unit:<10} ({spread})")
+
+
+def pss_mib(pid: int) -> float:
+    """Proportional share of a process's memory: what is its own, and its part of what is shared."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("Pss:"))) / 1024
+
+
+def measure_help() -> None:
+    """The time of `nlctl --help`."""
+    times = []
+    for _ in range(_REPEATS * 2):
+        begin = time.perf_counter()
+        subprocess.run([_NLCTL, "--help"], stdout=subprocess.DEVNULL, check=True)
+        times.append((time.perf_counter() - begin) * 1000)
+    show("nlctl --help", times, "ms")
+
+
+def measure_up(cluster: Cluster) -> None:
+    """The time of `nlctl up --workers 5`, and what its idle workers hold."""
+    times, memory = [], []
+    for repeat in range(_REPEATS + 1):
+        took, _ = cluster.up(5)
+        if repeat == 0:
+            show("nlctl up --workers 5, first time ever", [took], "s")
+        else:
+            times.append(took)
+        parts = json.loads(cluster.nlctl("ps", "-o", "json"))["items"]
+        memory += [pss_mib(part["pid"]) for part in parts if part["name"].startswith("worker-")]
+        cluster.down()
+    show("nlctl up --workers 5, to a canary on every worker", times, "s")
+    show("an idle worker's memory (PSS)", memory, "MiB")
+
+
+async def measure_actions(endpoints: Mapping[str, str]) -> None:
+    """Actions that run `true` and are never cached, from one client."""
+    async with Client(cas=endpoints["cas"], executor=endpoints["scheduler"]) as client:
+        gate = asyncio.Semaphore(_AT_A_TIME)
+
+        async def one(number: int) -> None:
+            async with gate:
+                outcome = await client.run(["/bin/true"], salt=str(number).encode())
+                assert outcome.exit_code == 0
+                assert not outcome.cached
+
+        await asyncio.gather(*(one(-1 - number) for number in range(_AT_A_TIME)))
+        rates = []
+        for repeat in range(3):
+            begin = time.perf_counter()
+            await asyncio.gather(*(one(repeat * _ACTIONS + number) for number in range(_ACTIONS)))
+            rates.append(_ACTIONS / (time.perf_counter() - begin))
+        show(f"no-op actions from the client library, 4 workers, {_AT_A_TIME} at a time", rates, "a second")
+        times = []
+        for number in range(100):
+            begin = time.perf_counter()
+            await one(1_000_000 + number)
+            times.append((time.perf_counter() - begin) * 1000)
+        show("one no-op action after the other", times, "ms")
+
+
+def main() -> None:
+    """Everything, in one scratch folder."""
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    measure_help()
+    with tempfile.TemporaryDirectory() as scratch:
+        cluster = Cluster(Path(scratch))
+        try:
+            measure_up(cluster)
+            _, said = cluster.up(4)
+            asyncio.run(measure_actions(said["endpoints"]))
+        finally:
+            cluster.down("--wipe")
+
+
+if __name__ == "__main__":
+    main()
