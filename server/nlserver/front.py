@@ -49,6 +49,7 @@ class Front:
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
+        self._aborted = False
 
     async def start(self, listening: socket.socket) -> None:
         """Accept connections on a bound socket."""
@@ -61,6 +62,7 @@ class Front:
 
     async def abort(self) -> None:
         """End the connections that are still open."""
+        self._aborted = True
         for task in self._open:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
@@ -76,6 +78,10 @@ class Front:
                 await self._carry(first, reader, writer)
             else:
                 await self._answer(first, reader, writer)
+        except asyncio.CancelledError:
+            # The stream server would report a cancelled connection as a failure of its own; nobody awaits this task.
+            if not self._aborted:
+                raise
         except (TimeoutError, asyncio.IncompleteReadError, ConnectionError, ssl.SSLError) as reason:
             log.debug("Connection ended early", reason=type(reason).__name__)
         finally:
