@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from nlserver.eviction import EvictionPolicy
+from nlserver.reapi.endpoint import EndpointSpec
+from nlserver.services import bytestream, capabilities, cas
 from nlserver.spec import Site
 from nlserver.store import Store, StoreSpec
 from nlserver.stores.compression import CompressionSpec, Lz4Spec
 from nlserver.stores.fast_slow import Direction, FastSlowSpec
 from nlserver.stores.filesystem import FilesystemSpec
+from nlserver.stores.grpc import GrpcSpec
 from nlserver.stores.memory import MemorySpec
 from nlserver.stores.ref_store import RefStoreSpec
 from nlserver.stores.verify import VerifySpec
@@ -146,6 +150,39 @@ async def fast_that_keeps_next_to_nothing(path: Path, stack: AsyncExitStack) -> 
 async def reference_to_compression(path: Path, stack: AsyncExitStack) -> Store:
     target = CompressionSpec(backend=files(path), compression_algorithm=Lz4Spec())
     return await built(RefStoreSpec(name="TARGET"), stack, TARGET=target)
+
+
+async def served(store: Store, stack: AsyncExitStack) -> EndpointSpec:
+    """Where a store is served as a CAS, by this process's own services."""
+    site = Site({"store": {"CAS": _Given(store)}})
+    stack.push_async_callback(site.close)
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", 8 << 20)])
+    for service in (
+        cas.build([cas.CasSpec(cas_store="CAS")], site),
+        bytestream.build([bytestream.ByteStreamSpec(cas_store="CAS")], site),
+        capabilities.build([], site, read_only=frozenset()),
+    ):
+        server.add_generic_rpc_handlers(tuple(service.handlers()))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    stack.push_async_callback(server.stop, 0)
+    return EndpointSpec(address=f"grpc://127.0.0.1:{port}")
+
+
+@dataclass(frozen=True)
+class _Given:
+    """Stands where a config names a store: the one that is there."""
+
+    store: Store
+
+    def build(self, site: Site) -> Store:
+        return self.store
+
+
+@kind("grpc to memory", free_keys=False, in_memory=True)
+async def grpc_to_memory(path: Path, stack: AsyncExitStack) -> Store:
+    endpoint = await served(await built(MemorySpec(), stack), stack)
+    return await built(GrpcSpec(endpoints=(endpoint,), store_type="cas"), stack)
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)

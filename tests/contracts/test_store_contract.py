@@ -63,14 +63,12 @@ async def test_large_values_may_be_put_in_one_piece(store: Store) -> None:
     assert await read_all(store, of(NOISE)) == NOISE
 
 
-@pytest.mark.parametrize(
-    "size", [1, 999, 1000, 1001, 65535, 65536, 65537, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1]
-)
-async def test_sizes_around_the_borders_come_back_whole(store: Store, size: int) -> None:
-    key, data = of(NOISE[:size]), NOISE[:size]
-    await store.write(key, once(data))
-    assert await read_all(store, key) == data
-    assert await store.get(key) == data
+async def test_sizes_around_the_borders_come_back_whole(store: Store) -> None:
+    for size in (1, 999, 1000, 1001, 65535, 65536, 65537, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1):
+        key, data = of(NOISE[:size]), NOISE[:size]
+        await store.write(key, once(data))
+        assert await read_all(store, key) == data, size
+        assert await store.get(key) == data, size
 
 
 async def test_a_stream_of_single_bytes_is_a_value_too(store: Store) -> None:
@@ -111,12 +109,12 @@ async def test_no_byte_may_be_written_under_the_empty_digest(store: Store) -> No
     assert await store.get(EMPTY[Function.SHA256]) == b""
 
 
-@pytest.mark.parametrize("offset", [0, 1, 999, 1000, 65_536, MIB - 1, MIB, MIB + 1, 3 * MIB, len(NOISE) - 1])
-async def test_ranges_are_exact(store: Store, offset: int) -> None:
+async def test_ranges_are_exact(store: Store) -> None:
     await store.write(of(NOISE), once(NOISE))
-    for limit in (0, 1, 17, 70_000, MIB, 2 * MIB + 3, None):
-        end = None if limit is None else offset + limit
-        assert await read_all(store, of(NOISE), offset, limit) == NOISE[offset:end], limit
+    for offset in (0, 1, 1000, 65_536, MIB - 1, MIB, MIB + 1, 3 * MIB, len(NOISE) - 1):
+        for limit in (0, 1, 17, 70_000, MIB, 2 * MIB + 3, None):
+            end = None if limit is None else offset + limit
+            assert await read_all(store, of(NOISE), offset, limit) == NOISE[offset:end], (offset, limit)
 
 
 async def test_from_the_end_on_there_are_no_bytes(store: Store) -> None:
@@ -159,7 +157,7 @@ async def failing(data: bytes) -> AsyncGenerator[bytes, None]:
     raise Error(Code.ABORTED, "the uploader went away")
 
 
-@pytest.mark.parametrize("size", [10, 100_000, 2 * MIB + 5])
+@pytest.mark.parametrize("size", [10, 2 * MIB + 5])
 async def test_a_stream_that_fails_leaves_nothing(store: Store, size: int) -> None:
     key = of(NOISE[: size + 1])
     with pytest.raises(Error, match="the uploader went away"):

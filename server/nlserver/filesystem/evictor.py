@@ -89,12 +89,12 @@ class Evictor:
         try:
             with self._threads:
                 if fs.try_lock(fd):
+                    self._recency.flush()
                     self._count()
         finally:
             os.close(fd)
 
     def _count(self) -> Held:
-        self._recency.flush()
         before = self._usage.read()
         found = census(self._layout, self._block)
         held = self._usage.counted(found.held, before)
@@ -113,6 +113,8 @@ class Evictor:
             os.close(fd)
 
     def _slice(self, need: int, most: int) -> Outcome:
+        # What this process has used lately must not look old; others have marked theirs before they answered.
+        self._recency.flush()
         now = self._clock.wall()
         eviction = self._pass = self._pass or Pass(self._policy, now)
         gone: list[Eviction] = []

@@ -15,7 +15,7 @@ from typing import Final
 
 from nlserver.eviction import Limit
 
-ROTATE_BYTES: Final = 4 << 20
+ROTATE_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True)

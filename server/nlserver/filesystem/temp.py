@@ -41,10 +41,13 @@ class TempRoom:
         os.makedirs(self.path, exist_ok=True)
 
     def close(self) -> None:
-        """Remove the room. Blocking."""
+        """Remove the room; a second time does nothing. Blocking."""
+        if self._lock < 0:
+            return
         shutil.rmtree(self.path, ignore_errors=True)
         fs.unlink(f"{self.path}.owner")
         os.close(self._lock)
+        self._lock = -1
 
 
 def clear_dead_rooms(parent: str) -> int:

@@ -63,8 +63,10 @@ class Usage:
         os.close(fresh)
 
     def close(self) -> None:
-        """Close the file."""
-        os.close(self._fd)
+        """Close the file; a second time does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def _write(self, held: Held) -> Held:
         os.pwrite(self._fd, _FORMAT.pack(_MAGIC, held.count, held.size), 0)
