@@ -35,6 +35,8 @@ class Kind:
     """Takes string keys, and values that are not what their digest says."""
     in_memory: bool = False
     """Holds values in this process, so that streams through it take memory."""
+    removes: bool = True
+    """Can forget a value when it is told to."""
     same_sizes: bool = True
     """`sizes` are those of the plain values."""
 
@@ -179,7 +181,7 @@ class _Given:
         return self.store
 
 
-@kind("grpc to memory", free_keys=False, in_memory=True)
+@kind("grpc to memory", free_keys=False, in_memory=True, removes=False)
 async def grpc_to_memory(path: Path, stack: AsyncExitStack) -> Store:
     endpoint = await served(await built(MemorySpec(), stack), stack)
     return await built(GrpcSpec(endpoints=(endpoint,), store_type="cas"), stack)

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from nlserver.errors import Code, Error, invalid
 from nlserver.proto import bytestream_pb2
@@ -40,12 +40,18 @@ Reopen = Callable[[int], AsyncGenerator[bytes, None] | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Batching:
-    """How small blobs travel together. `slots` are calls under way at a time for each of reads, writes, questions."""
+    """How small blobs travel together: which are small, how many bytes a call has, how many calls are under way.
+
+    While more than `most_queued_bytes` wait for a call, further blobs travel by themselves.
+    """
 
     small_bytes: int = _SMALL_BYTES
     most_bytes: int = MOST_BATCH_BYTES
     slots: int = 2
     most_queued_bytes: int = 32 << 20
+
+
+BATCHING: Final = Batching()
 
 
 class _Source(Exception):
@@ -65,7 +71,8 @@ class Blobs:
         instance_name: str = "",
         *,
         states_function: bool | None = None,
-        batching: Batching | None = None,
+        reads: Batching = BATCHING,
+        writes: Batching = BATCHING,
         timeout_seconds: float | None = None,
     ) -> None:
         """`timeout_seconds` is for an unary call, and for the silence of a stream; see `names.read_name`."""
@@ -73,14 +80,17 @@ class Blobs:
         self._instance = instance_name
         self._states_function = states_function
         self._timeout = timeout_seconds
-        self._batching = batching or Batching()
+        self._reading, self._writing = reads, writes
         self._limit: int | None = None
         self._asking = asyncio.Lock()
         self._no_batches = False
-        slots, most = self._batching.slots, self._batching.most_bytes
-        self._reads = Coalescer(self.read_batch, most_weight=most, most_items=MOST_BATCH_ITEMS, slots=slots)
-        self._writes = Coalescer(self.write_batch, most_weight=most, most_items=MOST_BATCH_ITEMS, slots=slots)
-        self._questions = Coalescer(self._missing_of_all, most_weight=_MOST_ASKED, slots=slots)
+        self._reads = Coalescer(
+            self.read_batch, most_weight=reads.most_bytes, most_items=MOST_BATCH_ITEMS, slots=reads.slots
+        )
+        self._writes = Coalescer(
+            self.write_batch, most_weight=writes.most_bytes, most_items=MOST_BATCH_ITEMS, slots=writes.slots
+        )
+        self._questions = Coalescer(self._missing_of_all, most_weight=_MOST_ASKED)
 
     async def close(self) -> None:
         """End the batches under way."""
@@ -110,13 +120,23 @@ class Blobs:
             if error.code is not Code.UNIMPLEMENTED:
                 raise
             announced = 0
-        most = self._batching.most_bytes
-        if 0 < announced < most:
-            most = self._reads.most_weight = self._writes.most_weight = announced
-        return most
+        if announced > 0:
+            for coalescer in (self._reads, self._writes):
+                coalescer.most_weight = min(coalescer.most_weight, announced)
+        return min(announced, MOST_BATCH_BYTES) if announced > 0 else MOST_BATCH_BYTES
 
-    async def _is_small(self, digest: Digest) -> bool:
-        return digest.size_bytes <= min(await self.batch_limit(), self._batching.small_bytes)
+    async def _fits(self, digest: Digest, queue: Coalescer[Any, Any], batching: Batching) -> bool:
+        """Whether a blob shall travel with others."""
+        return (
+            queue.queued_weight <= batching.most_queued_bytes
+            and digest.size_bytes <= batching.small_bytes
+            and 0 < digest.size_bytes <= await self.batch_limit()
+        )
+
+    @staticmethod
+    def is_small(digest: Digest) -> bool:
+        """Whether a blob is better held in memory than streamed."""
+        return digest.size_bytes <= _SMALL_BYTES
 
     async def missing(self, digests: Iterable[Digest]) -> set[Digest]:
         """Those which the server lacks; the empty blob never is one (REAPI v2, FindMissingBlobs). Raises Error."""
@@ -153,7 +173,7 @@ class Blobs:
         """A whole blob in one piece, verified. Raises Missing, Error DATA_LOSS when it is damaged."""
         if is_empty(digest):
             return b""
-        if self._reads.queued_weight <= self._batching.most_queued_bytes and await self._is_small(digest):
+        if await self._fits(digest, self._reads, self._reading):
             try:
                 return await self._reads.ask(digest, digest.size_bytes)
             except Error as error:
@@ -163,7 +183,7 @@ class Blobs:
 
     async def put(self, digest: Digest, data: bytes) -> None:
         """Upload a blob that is in memory, whether or not the server has it. Raises Error."""
-        if await self._is_small(digest):
+        if await self._fits(digest, self._writes, self._writing):
             try:
                 return await self._writes.ask((digest, data), len(data))
             except Error as error:

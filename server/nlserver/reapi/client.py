@@ -297,8 +297,9 @@ class Client:
     ) -> Outcome:
         """Run a command on an input root: a directory of this machine, an uploaded one, or an empty one.
 
-        Uploads what the CAS lacks, and again when it lost some of it meanwhile. `on_state` is told each state of the
-        execution. Cancelled, it gives the execution up at the server. A command that fails is an Outcome with its exit
+        A result that the action cache has is the answer when its outputs are there, unless `skip_cache_lookup`: not
+        every executor looks there itself. Otherwise uploads what the CAS lacks, and again when it lost some of it
+        meanwhile. `on_state` is told each state of the execution. Cancelled, it gives the execution up at the server. A command that fails is an Outcome with its exit
         code; raises ExecutionFailed when it could not be brought to its end, and Error for everything else.
         """
         properties = pairs(platform)
@@ -323,10 +324,30 @@ class Client:
             ),
             self.function,
         )
+        if not (skip_cache_lookup or do_not_cache) and (known := await self._known(action_blob.digest)) is not None:
+            response = re_pb.ExecuteResponse(result=known, cached_result=True)
+            return await self._outcome(response, action_blob.digest, working_directory_of(asked))
         sources: dict[Digest, Source] = dict(captured.blobs) if captured else {}
         sources |= {blob.digest: blob.data for blob in (command_blob, action_blob)}
         response = await self._executed(action_blob.digest, sources, skip_cache_lookup, priority, on_state)
         return await self._outcome(response, action_blob.digest, working_directory_of(asked))
+
+    async def _known(self, action_digest: Digest) -> re_pb.ActionResult | None:
+        """What the action cache has for this action, if the CAS has all that it names."""
+        if self._cache is None:
+            return None
+        try:
+            found = await self.action_result(action_digest)
+        except Error as error:
+            if error.code is not Code.UNIMPLEMENTED:
+                raise
+            return None
+        if found is None:
+            return None
+        named = [file.digest for file in found.output_files] + [tree.tree_digest for tree in found.output_directories]
+        named += [stream for stream in (found.stdout_digest, found.stderr_digest) if stream.hash]
+        absent = await self.missing(digest_of(one, self.function) for one in named)
+        return None if absent else found
 
     async def _executed(
         self,
