@@ -13,6 +13,7 @@ from nlserver.errors import Code, Error
 from nlserver.front import Answer, Route
 from nlserver.services.health import Health, HealthService
 from nlserver.spec import Builds, Site
+from nlserver.store import store_named
 
 if TYPE_CHECKING:
     from nlserver.cluster import Config, ServerSpec, ServicesSpec
@@ -140,7 +141,8 @@ def _services(spec: ServicesSpec, part: Part) -> list[Service]:
     if spec.ac is not None:
         from nlserver.services import ac
 
-        made.append(ac.build(spec.ac, site))
+        beside = {item.instance_name: store_named(site, item.cas_store) for item in spec.cas or ()}
+        made.append(ac.build(spec.ac, site, cas=beside))
     if spec.bytestream is not None:
         from nlserver.services import bytestream
 
