@@ -167,8 +167,9 @@ def _tell(session: Session, outcome: Outcome, asked: _Asked, out_dir: Path) -> N
 
 def _absent(outcome: Outcome, wanted: Sequence[str]) -> list[str]:
     result = outcome.result
-    links = (*result.output_symlinks, *result.output_file_symlinks, *result.output_directory_symlinks)
-    made = {one.path for one in (*result.output_files, *result.output_directories, *links)}
+    made = {one.path for one in result.output_files} | {one.path for one in result.output_directories}
+    for links in (result.output_symlinks, result.output_file_symlinks, result.output_directory_symlinks):
+        made |= {one.path for one in links}
     return [path for path in wanted if path.strip("/") not in made]
 
 

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -271,7 +270,7 @@ class TestRun:
         (tmp_path / "in" / "sub" / "a").write_text("hello\n")
         out = tmp_path / "out"
         words = ("--input", str(tmp_path / "in"), "--output", "x/b", "--fetch", "c", "--out-dir", str(out))
-        done = cluster("run", *words, "-o", "json", "--", "sh", "-c", "cat sub/a > x/b; echo $HOW > c", "--env", "x")
+        done = cluster("run", *words, "-o", "json", "--", "sh", "-c", "cat sub/a > x/b; echo $HOW > c")
         item = done.document["item"]
         assert (out / "x" / "b").read_text() == "hello\n"
         assert (out / "c").exists()
@@ -324,10 +323,10 @@ class TestCas:
     """Blobs."""
 
     @pytest.fixture(scope="class")
-    def blob(self, cluster: Cli) -> Iterator[str]:
+    def blob(self, cluster: Cli) -> str:
         done = cluster("cas", "put", "-q", "-", given="hello\n")
         assert done.out == f"{HELLO}/6\n"
-        yield done.out.strip()
+        return done.out.strip()
 
     def test_a_blob_comes_back_by_any_name(self, cluster: Cli, blob: str) -> None:
         for name in (blob, HELLO, HELLO[:12], f"bytestream://x/blobs/{HELLO}/6", f"Object {HELLO}-6 not found"):

@@ -299,8 +299,9 @@ class Client:
 
         A result that the action cache has is the answer when its outputs are there, unless `skip_cache_lookup`: not
         every executor looks there itself. Otherwise uploads what the CAS lacks, and again when it lost some of it
-        meanwhile. `on_state` is told each state of the execution. Cancelled, it gives the execution up at the server. A command that fails is an Outcome with its exit
-        code; raises ExecutionFailed when it could not be brought to its end, and Error for everything else.
+        meanwhile. `on_state` is told each state of the execution. Cancelled, it gives the execution up at the server.
+        A command that fails is an Outcome with its exit code; raises ExecutionFailed when it could not be brought to
+        its end, and Error for everything else.
         """
         properties = pairs(platform)
         captured = await self._captured(input_root) if isinstance(input_root, Path) else None
