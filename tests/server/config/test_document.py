@@ -142,7 +142,7 @@ _DOCUMENTS = st.recursive(
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(_DOCUMENTS, st.sampled_from([None, 0, 2]), st.booleans())
 def test_places_never_lose_step_with_the_values(document: Any, indent: int | None, quote: bool) -> None:
     text = json5.dumps(document, indent=indent, quote_keys=quote, trailing_commas=True)
