@@ -88,9 +88,9 @@ def _call(leaf: Leaf, invocation: Invocation, arguments: Sequence[str], session:
     app.command(epilog=getattr(module, "EPILOG", None), context_settings=settings)(module.command)
     command: Any = typer.main.get_command(app)
     try:
-        code = command.main(
-            list(arguments), prog_name=" ".join(("nlctl", *invocation.path)), standalone_mode=False, obj=session
-        )
+        # Not command.main: it turns a closed pipe into an exit of its own.
+        with command.make_context(" ".join(("nlctl", *invocation.path)), list(arguments), obj=session) as context:
+            code = command.invoke(context)
     except typer.TyperException as error:
         remedy = fix("see what it takes", "nlctl", *invocation.path, "--help")
         raise Fault(USAGE, error.format_message(), fixes=[remedy]) from error

@@ -15,6 +15,8 @@ from nlctl.faults import CANARY_FAILED, NOT_READY, Fault, fix
 from nlctl.launch.wish import AIM, HOST, Ports
 
 _OUTPUT: Final = "canary"
+_UUID_LENGTH: Final = 36
+"""A worker's id is its name and a UUID, without anything between (NativeLink behaviour)."""
 # Needs nothing but a shell: not even PATH is set for an action.
 _COMMAND: Final = ("/bin/sh", "-c", f'printf %s "$NONCE" > {_OUTPUT}')
 
@@ -70,7 +72,7 @@ def _ran_badly(outcome: Outcome, worker: str) -> str | None:
         return f"the action ended with {outcome.exit_code}: {outcome.stderr.decode(errors='replace').strip()}"
     if outcome.cached:
         return "a fresh action came out of the cache"
-    if not outcome.metadata.worker.startswith(worker):
+    if outcome.metadata.worker[:-_UUID_LENGTH] != worker:
         return f"it was aimed at {worker} and ran on {outcome.metadata.worker or 'an unnamed worker'}"
     return None
 

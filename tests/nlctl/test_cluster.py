@@ -212,7 +212,7 @@ class TestLooking:
 
     def test_logs_are_cut_by_part_number_and_age(self, cluster: Cli) -> None:
         parts = {line.split("\t")[0] for line in cluster("logs").out.splitlines()}
-        assert parts == {"cas", "scheduler", "worker-1", "worker-2"}
+        assert parts >= {"cas", "scheduler", "worker-1", "worker-2"}
         assert len(cluster("logs", "worker-1", "--tail", "2").out.splitlines()) == 2
         assert cluster("logs", "--since", "0s").out == ""
         line = json.loads(cluster("logs", "cas", "--json").out.splitlines()[0])
@@ -319,14 +319,16 @@ class TestRun:
         assert "NL-NET-101" in cluster("--endpoint", "grpc://127.0.0.1:1", "run", "--", "true", code=125).err
 
 
+@pytest.fixture(scope="module")
+def blob(cluster: Cli) -> str:
+    """The digest of a blob that is there."""
+    done = cluster("cas", "put", "-q", "-", given="hello\n")
+    assert done.out == f"{HELLO}/6\n"
+    return done.out.strip()
+
+
 class TestCas:
     """Blobs."""
-
-    @pytest.fixture(scope="class")
-    def blob(self, cluster: Cli) -> str:
-        done = cluster("cas", "put", "-q", "-", given="hello\n")
-        assert done.out == f"{HELLO}/6\n"
-        return done.out.strip()
 
     def test_a_blob_comes_back_by_any_name(self, cluster: Cli, blob: str) -> None:
         for name in (blob, HELLO, HELLO[:12], f"bytestream://x/blobs/{HELLO}/6", f"Object {HELLO}-6 not found"):

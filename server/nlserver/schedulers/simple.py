@@ -312,8 +312,9 @@ class SimpleScheduler(Scheduler):
     def _carry_out(self, effect: Effect) -> None:
         match effect:
             case Start(worker, run, operation, request):
+                # Not "Executing action": people count that line by worker, and the scheduler is none.
                 log.info(
-                    "Executing action",
+                    "Action given to a worker",
                     operation=operation,
                     action=request.action,
                     worker_id=worker,

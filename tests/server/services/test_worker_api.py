@@ -99,7 +99,7 @@ class TestConnecting:
         facts = {record.getMessage(): record.facts for record in caplog.records}
         assert facts["Worker registered"]["worker_id"] == worker.id
         assert facts["Worker registered"]["platform_properties"] == '{"os": "linux"}'
-        assert facts["Executing action"] == {
+        assert facts["Action given to a worker"] == {
             "operation": start.operation_id,
             "action": action,
             "worker_id": worker.id,
