@@ -38,9 +38,17 @@ class Incoming:
         self.size += sum(map(len, parts))
 
     def copy(self, source: int) -> None:
-        """Add what an open file holds from its position on."""
-        fs.copy_all(source, self._open())
-        self.size = os.fstat(self._fd).st_size
+        """Add what an open file holds from its position on. Raises OSError as `append` does."""
+        fd = self._open()
+        try:
+            fs.copy_all(source, fd)
+        except OSError as failure:
+            if not fs.no_room(failure) or not self._make_room(os.fstat(source).st_size):
+                raise
+            while fs.copy_some(source, fd):
+                pass
+        fs.start_writeback(fd)
+        self.size = os.fstat(fd).st_size
 
     def finish(self, mode: int = VALUE_MODE) -> None:
         """Give the file its final times and mode."""

@@ -90,7 +90,9 @@ class FastSlow(Store):
         """
         if is_empty(key):
             return
-        sources = (self._from_fast, self._by_filling, self._from_slow)
+        # Whoever wants no bytes only asks whether there are any.
+        fills = [self._by_filling] if limit != 0 else []
+        sources = [self._from_fast, *fills, self._from_slow]
         async with closing(_served(key, _Span(offset, limit), sources)) as pieces:
             async for piece in pieces:
                 yield piece
@@ -237,6 +239,10 @@ class FastSlow(Store):
 
     async def _bring(self, digest: Digest) -> Error | None:
         while True:
+            fill = self._filling.running(digest)
+            if fill is None and (await self._fast.sizes([digest]))[0] is not None:
+                # Another action brought it over since this one looked.
+                return None
             fill = self._filling.running(digest)
             if leads := fill is None:
                 fill = self._filling.start(digest)

@@ -138,7 +138,8 @@ class Filesystem(Store):
             try:
                 if size > most:
                     raise Error(Code.RESOURCE_EXHAUSTED, f"{key} has {size} bytes, more than the {most} asked for")
-                return await gather(self._reader.pieces(fd, 0, size), size)
+                async with closing(self._reader.pieces(fd, 0, size)) as pieces:
+                    return await gather(pieces, size)
             finally:
                 self._close(fd)
 

@@ -15,13 +15,12 @@ from nlserver.streams import CHUNK_BYTES, Chunks, closing
 from nlserver.tiers.branch import Branch
 
 _PATIENCE_SECONDS: Final = 5.0
-"""A reader that takes nothing for so long does not hold up the others: it goes on from the fast tier later."""
 
 
 class Fill:
     """One value on its way. It goes on while anybody wants it, and to its end once a reader was served by it."""
 
-    def __init__(self, fast: Store, slow: Store, key: Key, live: Branch | None) -> None:
+    def __init__(self, fast: Store, slow: Store, key: Key, live: Branch | None, patience_seconds: float) -> None:
         self.failure: Error | None = None
         """Why the value did not reach the fast tier."""
         self.is_slows_failure = False
@@ -30,6 +29,7 @@ class Fill:
         self._slow = slow
         self._key = key
         self._live = live
+        self._patience_seconds = patience_seconds
         self._kept = False
         self._wanted = 0
         self._moved_at = asyncio.get_running_loop().time()
@@ -100,7 +100,7 @@ class Fill:
             async for chunk in chunks:
                 self._moved_at = asyncio.get_running_loop().time()
                 if self._live is not None:
-                    await self._live.offer(chunk, _PATIENCE_SECONDS)
+                    await self._live.offer(chunk, self._patience_seconds)
                 yield chunk
         except Error:
             self.is_slows_failure = True
@@ -112,9 +112,11 @@ class Fill:
 class Filling:
     """All values that are on their way between two tiers."""
 
-    def __init__(self, fast: Store, slow: Store) -> None:
+    def __init__(self, fast: Store, slow: Store, patience_seconds: float = _PATIENCE_SECONDS) -> None:
+        """`patience_seconds`: a reader that takes nothing for so long is cut off, so that it holds up nobody."""
         self._fast = fast
         self._slow = slow
+        self._patience_seconds = patience_seconds
         self._running: dict[Key, Fill] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -128,7 +130,7 @@ class Filling:
 
     def start(self, key: Key, live: Branch | None = None) -> Fill:
         """Begin to bring a value over; `live` is handed its chunks as they come. Others find it by `running`."""
-        fill = self._running[key] = Fill(self._fast, self._slow, key, live)
+        fill = self._running[key] = Fill(self._fast, self._slow, key, live, self._patience_seconds)
         self._tasks.add(fill.task)
         fill.task.add_done_callback(lambda task: self._forget(key, fill))
         return fill
