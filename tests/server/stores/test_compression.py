@@ -62,7 +62,7 @@ def test_no_bytes_are_a_header_and_a_footer() -> None:
 
 
 @given(st.binary(max_size=4000), st.integers(1, 700), st.integers(1, 900), st.integers(1, 5000))
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_whatever_is_encoded_is_decoded(data: bytes, block_size: int, step: int, most: int) -> None:
     stored = encoded(data, block_size, *[step] * (len(data) // step))
     assert decoded(stored, block_size, step, most) == data
@@ -88,7 +88,7 @@ def test_any_bytes_are_a_value_or_an_error(junk: bytes) -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(1, 255))
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_a_damaged_byte_never_passes_as_data_of_another_size(place: int, change: int) -> None:
     stored = bytearray(encoded(DATA, 100))
     stored[place % len(stored)] ^= change

@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -377,34 +378,40 @@ async def test_a_twin_without_its_blob_is_cleared_away(files: Files, tmp_path: P
     assert list((tmp_path / "content.exec/d").iterdir()) == []
 
 
-async def test_where_links_are_impossible_a_copy_is_made(files: Files, tmp_path: Path) -> None:
-    shared_memory = Path("/dev/shm")
-    if not shared_memory.is_dir() or shared_memory.stat().st_dev == tmp_path.stat().st_dev:
-        pytest.skip("needs a second file system")
+async def test_where_links_are_impossible_a_copy_is_made(files: Files, elsewhere: str) -> None:
     store = files()
     key, data = blob(1)
     await store.put(key, data)
-    to = shared_memory / f"nlserver-test-{os.getpid()}"
-    try:
-        assert store.link(key, str(to), executable=True)
-        assert to.read_bytes() == data
-        assert stat.S_IMODE(to.stat().st_mode) == 0o555
-    finally:
-        to.unlink(missing_ok=True)
+    to = Path(elsewhere, "input")
+    assert store.link(key, str(to), executable=True)
+    assert to.read_bytes() == data
+    assert stat.S_IMODE(to.stat().st_mode) == 0o555
 
 
-@pytest.mark.parametrize(
-    ("content", "temp"), [("file/below", "temp"), ("content", "file"), ("content", "/dev/shm/nlserver-test-temp")]
-)
-async def test_unusable_directories_are_named(tmp_path: Path, content: str, temp: str) -> None:
-    if temp.startswith("/dev/shm") and not os.path.isdir("/dev/shm"):
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[str]:
+    """A directory on another file system than `tmp_path`."""
+    if not os.path.isdir("/dev/shm") or os.stat("/dev/shm").st_dev == tmp_path.stat().st_dev:
         pytest.skip("needs a second file system")
-    (tmp_path / "file").write_text("")
-    spec = FilesystemSpec(content_path=f"{tmp_path}/{content}", temp_path=os.path.join(tmp_path, temp))
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as path:
+        yield path
+
+
+def refused(content: Path | str, temp: Path | str) -> Error:
     with pytest.raises(Error) as caught:
-        spec.build(Site())
+        FilesystemSpec(content_path=str(content), temp_path=str(temp)).build(Site())
     assert caught.value.code is Code.FAILED_PRECONDITION
-    assert caught.value.where
+    return caught.value
+
+
+def test_unusable_directories_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert f"{tmp_path}/file" in refused(tmp_path / "file/below", tmp_path / "temp").where
+    assert f"{tmp_path}/file" in refused(tmp_path / "content", tmp_path / "file").where
+
+
+def test_two_file_systems_cannot_be_one_store(tmp_path: Path, elsewhere: str) -> None:
+    assert "two file systems" in refused(tmp_path / "content", elsewhere).message
 
 
 def test_one_directory_cannot_be_both() -> None:
