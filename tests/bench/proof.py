@@ -47,7 +47,7 @@ class Cluster:
         """Seconds until every worker ran its canary, and what `nlctl up` says."""
         begin = time.perf_counter()
         said = self.nlctl("up", "--workers", str(workers), "--base-port", "auto", "-o", "json")
-        return time.perf_counter() - begin, json.loads(said)
+        return time.perf_counter() - begin, json.loads(said)["item"]
 
     def down(self, *options: str) -> None:
         """Stop it."""

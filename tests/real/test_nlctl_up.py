@@ -41,7 +41,7 @@ class Cluster:
 
     def up(self, workers: int) -> None:
         """Bring it to so many workers."""
-        self.endpoints = json.loads(self.nlctl("up", "--workers", str(workers), "-o", "json"))["endpoints"]
+        self.endpoints = json.loads(self.nlctl("up", "--workers", str(workers), "-o", "json"))["item"]["endpoints"]
 
     def nlctl(self, *arguments: str) -> str:
         ended = subprocess.run(
