@@ -82,7 +82,7 @@ class Blobs:
         self._timeout = timeout_seconds
         self._reading, self._writing = reads, writes
         self._limit: int | None = None
-        self._asking = asyncio.Lock()
+        self._asking: asyncio.Task[int] | None = None
         self._no_batches = False
         self._reads = Coalescer(
             self.read_batch, most_weight=reads.most_bytes, most_items=MOST_BATCH_ITEMS, slots=reads.slots
@@ -94,6 +94,8 @@ class Blobs:
 
     async def close(self) -> None:
         """End the batches under way."""
+        if self._asking is not None:
+            self._asking.cancel()
         for coalescer in (self._reads, self._writes, self._questions):
             await coalescer.close()
 
@@ -108,10 +110,17 @@ class Blobs:
         Raises Error when it cannot be asked.
         """
         if self._limit is None:
-            async with self._asking:
-                if self._limit is None:
-                    self._limit = await self._asked_limit()
+            if self._asking is None:
+                self._asking = asyncio.get_running_loop().create_task(self._asked_limit())
+                self._asking.add_done_callback(self._answered)
+            # Shared by all who wait for it, so whoever is cancelled leaves it to the others.
+            self._limit = await asyncio.shield(self._asking)
         return 0 if self._no_batches else self._limit
+
+    def _answered(self, asking: asyncio.Task[int]) -> None:
+        self._asking = None
+        if not asking.cancelled():
+            asking.exception()
 
     async def _asked_limit(self) -> int:
         try:

@@ -14,28 +14,26 @@ import asyncio
 import threading
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
-from google.protobuf.message import DecodeError
-
 from nlserver.errors import Code, Error
 from nlserver.fs import in_thread, settled
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi import downloads, methods, uploads
-from nlserver.reapi.action import PropertyValues, action, command, pairs, working_directory_of
+from nlserver.reapi.action import PropertyValues
 from nlserver.reapi.blobs import Blobs
 from nlserver.reapi.capture import Capture, capture, digest_file, unreadable
 from nlserver.reapi.channel import Channel, Headers, dial
-from nlserver.reapi.digest import EMPTY, Digest, Function, digest_of, of
+from nlserver.reapi.digest import EMPTY, Digest, Function, of
 from nlserver.reapi.endpoint import EndpointSpec, RetrySpec
 from nlserver.reapi.execution import Execution, ExecutionState, Stage
-from nlserver.reapi.results import Results
-from nlserver.reapi.status import error_of
-from nlserver.reapi.tree import blob_of, check_directory
+from nlserver.reapi.results import Results, parsed
+from nlserver.reapi.runs import ExecutionFailed, Outcome, Runs, prepared
+from nlserver.reapi.tree import check_directory
 from nlserver.reapi.uploads import Source, Uploaded
 from nlserver.streams import OFF_LOOP_BYTES
 
@@ -54,8 +52,6 @@ __all__ = [
 RETRY: Final = RetrySpec(max_retries=4, delay=0.05, jitter=0.5)
 """Waits of 0.1, 0.2, 0.4 and 0.8 seconds: it outlasts the restart of a server and fails soon where none is."""
 _TIMEOUT_SECONDS: Final = 60.0
-_CANCEL_SECONDS: Final = 2.0
-_MOST_ROUNDS: Final = 3
 _METADATA: Final = "build.bazel.remote.execution.v2.requestmetadata-bin"
 
 T = TypeVar("T")
@@ -71,39 +67,6 @@ class TreeUploaded:
     directories: int
     symlinks: int
     blobs: Uploaded
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The end of a command that ran, whatever its exit code. `cached` when nothing was executed for it.
-
-    `working_directory` is that of the command, from the input root; paths in `result` are relative to it.
-    """
-
-    exit_code: int
-    stdout: bytes
-    stderr: bytes
-    cached: bool
-    result: re_pb.ActionResult
-    action: Digest
-    working_directory: str
-    message: str
-
-    @property
-    def metadata(self) -> re_pb.ExecutedActionMetadata:
-        """The worker and the times (REAPI v2, ExecutedActionMetadata)."""
-        return self.result.execution_metadata
-
-
-class ExecutionFailed(Error):
-    """The server could not bring an action to its end: it timed out, no worker takes it, a worker was lost, ...
-
-    `response` holds what the server tells, and the result as far as it came.
-    """
-
-    def __init__(self, error: Error, response: re_pb.ExecuteResponse) -> None:
-        super().__init__(error.code, error.message, where=error.where, remedy=error.remedy, missing=error.missing)
-        self.response = response
 
 
 class Client:
@@ -297,129 +260,27 @@ class Client:
     ) -> Outcome:
         """Run a command on an input root: a directory of this machine, an uploaded one, or an empty one.
 
-        A result that the action cache has is the answer when its outputs are there, unless `skip_cache_lookup`: not
+        A success that the action cache has is the answer when its outputs are there, unless `skip_cache_lookup`: not
         every executor looks there itself. Otherwise uploads what the CAS lacks, and again when it lost some of it
         meanwhile. `on_state` is told each state of the execution. Cancelled, it gives the execution up at the server.
         A command that fails is an Outcome with its exit code; raises ExecutionFailed when it could not be brought to
         its end, and Error for everything else.
         """
-        properties = pairs(platform)
         captured = await self._captured(input_root) if isinstance(input_root, Path) else None
-        root = captured.root if captured else _root(input_root, self.function)
-        asked = command(
+        made = prepared(
             arguments,
+            captured.root if captured else _root(input_root, self.function),
+            captured.blobs if captured else {},
             environment=environment,
             output_paths=output_paths,
+            platform=platform,
+            timeout_seconds=timeout_seconds,
             working_directory=working_directory,
-            platform=properties,
+            do_not_cache=do_not_cache,
+            salt=salt,
         )
-        command_blob = blob_of(asked, self.function)
-        action_blob = blob_of(
-            action(
-                command_blob.digest,
-                root,
-                timeout_seconds=timeout_seconds,
-                do_not_cache=do_not_cache,
-                salt=salt,
-                platform=properties,
-            ),
-            self.function,
-        )
-        if not (skip_cache_lookup or do_not_cache) and (known := await self._known(action_blob.digest)) is not None:
-            response = re_pb.ExecuteResponse(result=known, cached_result=True)
-            return await self._outcome(response, action_blob.digest, working_directory_of(asked))
-        sources: dict[Digest, Source] = dict(captured.blobs) if captured else {}
-        sources |= {blob.digest: blob.data for blob in (command_blob, action_blob)}
-        response = await self._executed(action_blob.digest, sources, skip_cache_lookup, priority, on_state)
-        return await self._outcome(response, action_blob.digest, working_directory_of(asked))
-
-    async def _known(self, action_digest: Digest) -> re_pb.ActionResult | None:
-        """What the action cache has for this action, if the CAS has all that it names."""
-        if self._cache is None:
-            return None
-        try:
-            found = await self.action_result(action_digest)
-        except Error as error:
-            if error.code is not Code.UNIMPLEMENTED:
-                raise
-            return None
-        if found is None:
-            return None
-        named = [file.digest for file in found.output_files] + [tree.tree_digest for tree in found.output_directories]
-        named += [stream for stream in (found.stdout_digest, found.stderr_digest) if stream.hash]
-        absent = await self.missing(digest_of(one, self.function) for one in named)
-        return None if absent else found
-
-    async def _executed(
-        self,
-        action_digest: Digest,
-        sources: Mapping[Digest, Source],
-        skip_cache_lookup: bool,
-        priority: int,
-        on_state: Callable[[ExecutionState], None] | None,
-    ) -> re_pb.ExecuteResponse:
-        """Upload and execute until nothing is missing. Raises ExecutionFailed, Error."""
-        for left in reversed(range(_MOST_ROUNDS)):
-            await uploads.upload(self.blobs, sources)
-            try:
-                response = await self._completed(action_digest, skip_cache_lookup, priority, on_state)
-                if not response.status.code:
-                    return response
-                raise ExecutionFailed(error_of(response.status, "remote execution"), response)
-            except Error as error:
-                # What is missing and not ours to upload stays missing.
-                if error.code is not Code.FAILED_PRECONDITION or not left or not _ours(error.missing, sources):
-                    raise
-        raise AssertionError("the last round returns or raises")
-
-    async def _completed(
-        self,
-        action_digest: Digest,
-        skip_cache_lookup: bool,
-        priority: int,
-        on_state: Callable[[ExecutionState], None] | None,
-    ) -> re_pb.ExecuteResponse:
-        name = ""
-        states = self.execution.execute(action_digest, skip_cache_lookup=skip_cache_lookup, priority=priority)
-        try:
-            async with aclosing(states):
-                async for state in states:
-                    name = state.name
-                    if on_state is not None:
-                        on_state(state)
-                    if state.response is not None:
-                        return state.response
-        except asyncio.CancelledError:
-            await self._give_up(name)
-            raise
-        raise Error(Code.INTERNAL, "the execution ended without a response")
-
-    async def _give_up(self, name: str) -> None:
-        """Tell the server that nobody waits any more; it would find out by itself, later."""
-        if name:
-            with suppress(Error, TimeoutError):
-                async with asyncio.timeout(_CANCEL_SECONDS):
-                    await self.execution.cancel(name)
-
-    async def _outcome(self, response: re_pb.ExecuteResponse, action_digest: Digest, directory: str) -> Outcome:
-        result = response.result
-        streams = [
-            raw or (await self.read(digest_of(named, self.function)) if named.size_bytes else b"")
-            for raw, named in (
-                (result.stdout_raw, result.stdout_digest),
-                (result.stderr_raw, result.stderr_digest),
-            )
-        ]
-        return Outcome(
-            exit_code=result.exit_code,
-            stdout=streams[0],
-            stderr=streams[1],
-            cached=response.cached_result,
-            result=result,
-            action=action_digest,
-            working_directory=directory,
-            message=response.message,
-        )
+        runs = Runs(self.blobs, self._cache, self.execution)
+        return await runs.run(made, skip_cache_lookup=skip_cache_lookup, priority=priority, on_state=on_state)
 
     async def download_outputs(self, outcome: Outcome, into: Path) -> None:
         """All outputs of a command below `into`, which stands for its input root, and is made when it is not there.
@@ -455,12 +316,6 @@ def _root(given: Path | Digest | None, function: Function) -> Digest:
     return given if isinstance(given, Digest) else EMPTY[function]
 
 
-def _ours(missing: Sequence[str], sources: Mapping[Digest, Source]) -> bool:
-    """Whether uploading again may help. Servers differ in how they write subjects; all have `.../{hash}/{size}`."""
-    lost = {subject.rpartition("/")[0].rpartition("/")[2] for subject in missing}
-    return any(digest.hash in lost for digest in sources)
-
-
 def merged(answers: Iterable[re_pb.ServerCapabilities]) -> re_pb.ServerCapabilities:
     """What several servers offer together; of what two say the first counts."""
     found = re_pb.ServerCapabilities()
@@ -470,14 +325,6 @@ def merged(answers: Iterable[re_pb.ServerCapabilities]) -> re_pb.ServerCapabilit
             if field.name not in said:
                 getattr(found, field.name).CopyFrom(value)
     return found
-
-
-def parsed(data: bytes) -> re_pb.ActionResult:
-    """The ActionResult in what a server answered. Raises Error INTERNAL."""
-    try:
-        return re_pb.ActionResult.FromString(data)
-    except DecodeError:
-        raise Error(Code.INTERNAL, "the server answered with something that is no ActionResult") from None
 
 
 def _request_metadata() -> bytes:

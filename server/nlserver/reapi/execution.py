@@ -41,6 +41,14 @@ class ExecutionState:
     response: re_pb.ExecuteResponse | None = None
 
 
+class _Final(Exception):
+    """Carries an error of an operation past the handling of the connection's errors."""
+
+    def __init__(self, error: Error) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 class Execution:
     """A remote scheduler. The channel is the caller's."""
 
@@ -88,7 +96,8 @@ class Execution:
             try:
                 async with aclosing(self._operations(request, name)) as operations:
                     async for operation in operations:
-                        state = state_of(operation)
+                        # What an operation itself says is final, however the Error reads.
+                        state = _final(operation)
                         name = state.name
                         if state.stage is not stage:
                             patience.renew()
@@ -97,6 +106,8 @@ class Execution:
                         if state.response is not None:
                             return
                 raise Error(Code.UNAVAILABLE, "the server ended the stream before the operation was completed")
+            except _Final as verdict:
+                raise verdict.error from None
             except Error as error:
                 if error.code is Code.NOT_FOUND and name and request is not None:
                     name = ""
@@ -128,6 +139,13 @@ def state_of(operation: operations_pb2.Operation) -> ExecutionState:
     if not operation.response.Unpack(response):
         raise Error(Code.INTERNAL, "the operation is done without an ExecuteResponse", where=operation.name)
     return ExecutionState(operation.name, Stage.COMPLETED, metadata, response)
+
+
+def _final(operation: operations_pb2.Operation) -> ExecutionState:
+    try:
+        return state_of(operation)
+    except Error as error:
+        raise _Final(error) from error
 
 
 def _stage(number: int) -> Stage:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from google.protobuf.message import DecodeError
+
 from nlserver.errors import Code, Error
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi import methods
@@ -37,3 +39,11 @@ class Results:
         """Store a serialised ActionResult; what the server made of it (REAPI v2, UpdateActionResult). Raises Error."""
         request = update_action_result_request(self._instance, action, result)
         return await self._channel.unary(methods.UPDATE_ACTION_RESULT, request, self._timeout)
+
+
+def parsed(data: bytes) -> re_pb.ActionResult:
+    """The ActionResult in what a server answered. Raises Error INTERNAL."""
+    try:
+        return re_pb.ActionResult.FromString(data)
+    except DecodeError:
+        raise Error(Code.INTERNAL, "the server answered with something that is no ActionResult") from None
