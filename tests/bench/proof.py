@@ -39,7 +39,7 @@ class Cluster:
     def nlctl(self, *arguments: str) -> str:
         """What the command prints; raises CalledProcessError when it fails."""
         ended = subprocess.run(
-            [_NLCTL, *arguments], env=self._environment, stdout=subprocess.PIPE, text=True, check=True
+            [_NLCTL, "-q", *arguments], env=self._environment, stdout=subprocess.PIPE, text=True, check=True
         )
         return ended.stdout
 
