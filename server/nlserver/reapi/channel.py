@@ -11,7 +11,7 @@ import os
 import random
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Final, Generic, TypeVar
@@ -297,7 +297,7 @@ class Duplex(Generic[Q, A]):
     async def end(self) -> None:
         """Tell the server that no more will be sent."""
         with self._guard():
-            await self._call.done_writing()
+            await _ended(self._call)
 
     def cancel(self) -> None:
         """End the call at once; does nothing after the first time."""
@@ -343,22 +343,30 @@ async def _fed(call: Any, requests: AsyncIterator[Any], seconds: float | None) -
     async for request in requests:
         if not await _within(_written(call, request), seconds):
             return
-    await call.done_writing()
+    await _ended(call)
 
 
 async def _written(call: Any, message: Any) -> bool:
     """Write a message; False when the call has ended well. Raises AioRpcError when it has ended badly."""
     if not call.done():
+        await call.wait_for_connection()
         try:
-            await call.write(message)
-        except asyncio.InvalidStateError:
-            # It ended while this task waited for its turn.
+            # The bytes go to the layer below `write`: that one puts an INTERNAL of its own in the place of the server's
+            # status when the server ends the call meanwhile (seen with grpcio 1.85).
+            await call._cython_call.send_serialized_message(_serialize(message))  # noqa: SLF001
+        except grpc.aio.BaseError:
             pass
         else:
             return True
     if await call.code() is not grpc.StatusCode.OK:
         await call
     return False
+
+
+async def _ended(call: Any) -> None:
+    """Say that nothing more comes; how a call ended that is over already is for its reader to find out."""
+    with suppress(grpc.aio.BaseError):
+        await call.done_writing()
 
 
 def _being_cancelled() -> bool:

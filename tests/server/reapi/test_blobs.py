@@ -230,6 +230,14 @@ async def test_an_upload_that_the_server_refuses_is_not_repeated(blobs: Blobs, p
     assert peer.blobs == {}
 
 
+async def test_the_code_of_a_refusal_survives_though_bytes_are_on_their_way(blobs: Blobs, peer: Peer):
+    for _ in range(20):
+        peer.faults["Write"].append(Fault(grpc.StatusCode.PERMISSION_DENIED, "read only"))
+        with pytest.raises(Error, match="read only") as raised:
+            await blobs.write(BIG, from_memory(NOISE))
+        assert raised.value.code is Code.PERMISSION_DENIED
+
+
 @pytest.mark.parametrize("data", [NOISE[:-1], NOISE + b"x", b""])
 async def test_a_source_of_another_size_is_refused_and_nothing_is_kept(blobs: Blobs, peer: Peer, data):
     with pytest.raises(Error) as raised:
