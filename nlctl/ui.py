@@ -9,9 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -174,7 +172,7 @@ class Ui:
         """What is being waited for: one line on a terminal that the next step replaces."""
         if self.progress != "tty":
             return
-        width = shutil.get_terminal_size().columns - 2
+        width = _width() - 2
         self._clear()
         self._err.write(self._style(f"   {text}"[:width], "2", self._err_color))
         self._err.flush()
@@ -357,6 +355,8 @@ def _fact(value: object) -> str:
 def _wrapped(label: str, text: str) -> list[str]:
     if len(label) > 4:
         return [f"  {label}", *(f"        {line}" for line in text.splitlines())]
+    import textwrap
+
     lines = [part for line in text.splitlines() for part in textwrap.wrap(line, _WIDE - 8, break_long_words=False)]
     return [f"  {label if n == 0 else '':<6}{line}" for n, line in enumerate(lines)]
 
@@ -393,6 +393,13 @@ def _shows(stream: TextIO, text: str) -> bool:
     except (UnicodeEncodeError, LookupError):
         return False
     return True
+
+
+def _width() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def silence(stream: TextIO) -> None:

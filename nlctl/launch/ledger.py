@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -120,6 +119,8 @@ class Ledger:
 
     def forget(self, *, data: bool, logs: bool = True) -> None:
         """Remove what a stopped cluster leaves; its data and logs only on demand."""
+        import shutil
+
         shutil.rmtree(self.run, ignore_errors=True)
         if data:
             _remove(self.data)
@@ -170,6 +171,7 @@ def _size(path: Path) -> int:
 
 def _remove(folder: Path) -> None:
     """Remove a tree whose folders may be read-only: workers hand actions read-only inputs."""
+    import shutil
 
     def again(_function: Any, path: str, _error: Any) -> None:
         with suppress(OSError):

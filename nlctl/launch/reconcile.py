@@ -27,6 +27,7 @@ DEFAULT_WORKERS: Final = 3
 DEFAULT_CAS_SIZE: Final = "10gb"
 _DRAIN_SECONDS: Final = 600.0
 _UNDO_SECONDS: Final = 5.0
+_CANARY_SECONDS: Final = 10.0
 _ISA: Final = {"x86_64": "x86-64"}
 
 
@@ -248,7 +249,7 @@ class Reconciliation:
         from nlctl.launch.canary import prove
 
         self._ui.waiting("canary: an action on every worker")
-        prove(made.wish.ports, made.workers, max(1.0, self._deadline - time.monotonic()))
+        prove(made.wish.ports, made.workers, max(_CANARY_SECONDS, self._deadline - time.monotonic()))
         count = len(made.workers)
         text = f"canary                 ran on {count}/{count} workers; output read back; second run was a cache hit"
         self._ui.step("up", "canary", f"{text}   {self.seconds:.1f}s", workers=count, ms=self._ms())
@@ -258,7 +259,8 @@ class Reconciliation:
         shown: set[str] = set()
         latest: dict[str, Report] = {}
         leaving = {step.member for step in made.steps if step.sign is Sign.REMOVE}
-        for report in self._backend.watch(self._deadline + (_DRAIN_SECONDS if leaving else 0)):
+        drained = any(step.sign in (Sign.REMOVE, Sign.CHANGE) for step in made.steps)
+        for report in self._backend.watch(self._deadline + (_DRAIN_SECONDS if drained else 0)):
             latest[report.name] = report
             if report.name in wanted and report.fingerprint == wanted[report.name]:
                 self._look_at(report, shown)

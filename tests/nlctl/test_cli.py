@@ -26,11 +26,10 @@ def test_help_goes_to_standard_output_and_is_no_failure(cli: Cli, words: list[st
 
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_every_command_has_help_that_fits_a_terminal(cli: Cli, leaf: str) -> None:
-    for words in ([*leaf.split(), "--help"], ["-h", *leaf.split()]):
-        done = cli(*words, GITHUB_ACTIONS="true", FORCE_COLOR="1")
-        assert f"Usage: nlctl {leaf}" in done.out
-        assert "\x1b" not in done.out
-        assert len(done.out.splitlines()) <= 60
+    done = cli("-h", *leaf.split(), GITHUB_ACTIONS="true", FORCE_COLOR="1")
+    assert f"Usage: nlctl {leaf}" in done.out
+    assert "\x1b" not in done.out
+    assert len(done.out.splitlines()) <= 60
 
 
 @pytest.mark.parametrize("words", [["--version"], ["-V"], ["ps", "--version"]])
@@ -69,11 +68,15 @@ def test_failures_have_their_exit_a_message_and_a_remedy(cli: Cli, words: list[s
     assert "  fix   " in done.err
     assert done.err.splitlines()[-1].startswith(f"  (exit {code}, ")
     assert "Traceback" not in done.err
-    as_json = cli(*words, code=code, NLCTL_OUTPUT="json")
-    assert as_json.out == ""
-    fault = as_json.fault
-    assert fault["exit"] == code
-    assert fault["fix"]
+
+
+@pytest.mark.parametrize(("words", "code"), [(["nonsense"], 2), (["ps"], 4), (["run", "--", "true"], 125)])
+def test_with_json_a_failure_is_one_line_on_standard_error(cli: Cli, words: list[str], code: int) -> None:
+    done = cli(*words, code=code, NLCTL_OUTPUT="json")
+    assert done.out == ""
+    assert len(done.err.splitlines()) == 1
+    assert done.fault["exit"] == code
+    assert done.fault["fix"]
 
 
 def test_with_json_standard_output_is_one_document(cli: Cli) -> None:

@@ -157,6 +157,7 @@ class TestUp:
         assert "  | " in done.err
         assert not (blocked.state / "clusters" / "dev").exists()
 
+    @pytest.mark.slow
     def test_keep_on_fail_leaves_it_to_look_into(self, tmp_path: Path) -> None:
         blocked = Cli(tmp_path)
         data = blocked.state / "clusters" / "dev" / "data"
@@ -173,6 +174,7 @@ class TestUp:
         finally:
             blocked("down", "--wipe", "--yes")
 
+    @pytest.mark.slow
     def test_an_interrupted_up_leaves_what_up_and_down_can_handle(self, tmp_path: Path) -> None:
         cli = Cli(tmp_path)
         try:

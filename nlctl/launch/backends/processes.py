@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -87,6 +86,9 @@ class Processes:
             yield from line.changes(deadline)
 
     def _spawn(self, listening: int) -> None:
+        # Only the command that starts a cluster pays for this import.
+        import subprocess
+
         command = [sys.executable, *self._program, str(self._ledger.home), str(listening)]
         log = os.open(self._ledger.log("supervisor"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
