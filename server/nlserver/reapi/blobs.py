@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from nlserver.errors import Code, Error, invalid
+from nlserver.fs import settled
 from nlserver.proto import bytestream_pb2
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi import methods, wire
@@ -30,8 +31,9 @@ MOST_BATCH_BYTES: Final = 3_500 << 10
 """The most bytes of blobs in one batch, whatever the server allows: the message stays below gRPC's usual 4 MiB."""
 MOST_BATCH_ITEMS: Final = 4_000
 _MOST_ASKED: Final = 10_000
-_SMALL_BYTES: Final = 1 << 20
-"""Blobs up to this size travel in batches where the server's limit allows it."""
+SMALL_BYTES: Final = 256 << 10
+"""Blobs up to this size travel in batches where the server's limit allows it; above, a stream is as fast (measured)."""
+_HELD_BYTES: Final = 1 << 20
 
 T = TypeVar("T")
 Reopen = Callable[[int], AsyncGenerator[bytes, None] | None]
@@ -45,7 +47,7 @@ class Batching:
     While more than `most_queued_bytes` wait for a call, further blobs travel by themselves.
     """
 
-    small_bytes: int = _SMALL_BYTES
+    small_bytes: int = SMALL_BYTES
     most_bytes: int = MOST_BATCH_BYTES
     slots: int = 2
     most_queued_bytes: int = 32 << 20
@@ -145,7 +147,7 @@ class Blobs:
     @staticmethod
     def is_small(digest: Digest) -> bool:
         """Whether a blob is better held in memory than streamed."""
-        return digest.size_bytes <= _SMALL_BYTES
+        return digest.size_bytes <= _HELD_BYTES
 
     async def missing(self, digests: Iterable[Digest]) -> set[Digest]:
         """Those which the server lacks; the empty blob never is one (REAPI v2, FindMissingBlobs). Raises Error."""
@@ -277,7 +279,21 @@ class Blobs:
         Raises Missing before the first chunk; a whole blob is verified: Error DATA_LOSS when it is damaged.
         """
         end = digest.size_bytes if limit is None else min(digest.size_bytes, offset + limit)
-        check = hasher(digest.function) if (offset, end) == (0, digest.size_bytes) else None
+        check = _Check(digest.function) if (offset, end) == (0, digest.size_bytes) else None
+        try:
+            async with aclosing(self._resumed(digest, offset, end)) as chunks:
+                async for chunk in chunks:
+                    if check is not None:
+                        await check.update(chunk)
+                    yield chunk
+            if check is not None and await check.hexdigest() != digest.hash:
+                raise self._damaged(digest)
+        finally:
+            if check is not None:
+                await check.settle()
+
+    async def _resumed(self, digest: Digest, offset: int, end: int) -> AsyncGenerator[bytes, None]:
+        """The bytes from `offset` up to `end`, from as many streams as it takes."""
         patience = self._channel.patience()
         at = offset
         while at < end:
@@ -287,8 +303,6 @@ class Blobs:
                         at += len(chunk)
                         if at > end:
                             raise _Source(self._damaged(digest))
-                        if check is not None:
-                            await _updated(check, chunk)
                         patience.renew()
                         yield chunk
                 if at < end:
@@ -297,8 +311,6 @@ class Blobs:
                 raise damage.error from None
             except Error as error:
                 await patience.after(self._verdict(error, digest))
-        if check is not None and check.hexdigest() != digest.hash:
-            raise self._damaged(digest)
 
     def _stream(self, digest: Digest, at: int, end: int) -> AsyncGenerator[bytes, None]:
         request = bytestream_pb2.ReadRequest(
@@ -421,8 +433,28 @@ async def _hashed(data: bytes, function: Function) -> Digest:
     return of(data, function) if len(data) < OFF_LOOP_BYTES else await asyncio.to_thread(of, data, function)
 
 
-async def _updated(check: object, chunk: bytes) -> None:
-    if len(chunk) < OFF_LOOP_BYTES:
-        check.update(chunk)  # type: ignore[attr-defined]
-    else:
-        await asyncio.to_thread(check.update, chunk)  # type: ignore[attr-defined]
+class _Check:
+    """Hashes a stream: large chunks in a thread, each while the next one is on its way."""
+
+    def __init__(self, function: Function) -> None:
+        self._hasher = hasher(function)
+        self._job: asyncio.Future[None] | None = None
+
+    async def update(self, chunk: bytes) -> None:
+        """Take the next chunk; returns before a large one is hashed."""
+        await self.settle()
+        if len(chunk) < OFF_LOOP_BYTES:
+            self._hasher.update(chunk)
+        else:
+            self._job = asyncio.get_running_loop().run_in_executor(None, self._hasher.update, chunk)
+
+    async def hexdigest(self) -> str:
+        """The hash of all chunks."""
+        await self.settle()
+        return self._hasher.hexdigest()
+
+    async def settle(self) -> None:
+        """Return when nothing is being hashed."""
+        if self._job is not None:
+            job, self._job = self._job, None
+            await settled(job)

@@ -11,7 +11,7 @@ from typing import Final
 from nlserver.errors import Error
 from nlserver.fs import in_thread, write_all
 from nlserver.proto import remote_execution_pb2 as re_pb
-from nlserver.reapi.blobs import Blobs
+from nlserver.reapi.blobs import SMALL_BYTES, Blobs
 from nlserver.reapi.digest import Digest, Function
 from nlserver.reapi.outputs import OutputFile, Place, Plan, plan_of, trees_of
 from nlserver.reapi.parallel import each
@@ -19,7 +19,6 @@ from nlserver.reapi.tree import Tree, tree_of
 from nlserver.reapi.uploads import grouped
 
 _AT_ONCE: Final = 4
-_BATCHED_BYTES: Final = 1 << 20
 
 
 async def read_many(blobs: Blobs, digests: Iterable[Digest]) -> dict[Digest, bytes]:
@@ -35,7 +34,7 @@ async def read_many(blobs: Blobs, digests: Iterable[Digest]) -> dict[Digest, byt
             found[digest] = _bytes(outcome)
 
     limit = await blobs.batch_limit() if len(wanted) > 1 else 0
-    await each(grouped(wanted, min(_BATCHED_BYTES, limit), limit), fetch, _AT_ONCE)
+    await each(grouped(wanted, min(SMALL_BYTES, limit), limit), fetch, _AT_ONCE)
     return {digest: found[digest] for digest in wanted}
 
 
@@ -91,7 +90,7 @@ async def _download_files(blobs: Blobs, place: Place, files: Sequence[OutputFile
     for file in files:
         wanted.setdefault(file.digest, []).append(file)
     limit = await blobs.batch_limit() if wanted else 0
-    small_bytes = min(_BATCHED_BYTES, limit)
+    small_bytes = min(SMALL_BYTES, limit)
 
     async def fetch(group: list[Digest]) -> None:
         if group[0].size_bytes > small_bytes:

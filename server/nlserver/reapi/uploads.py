@@ -10,7 +10,7 @@ from typing import Final
 
 from nlserver.errors import Code, Error
 from nlserver.fs import in_thread
-from nlserver.reapi.blobs import MOST_BATCH_ITEMS, Blobs, Reopen
+from nlserver.reapi.blobs import MOST_BATCH_ITEMS, SMALL_BYTES, Blobs, Reopen
 from nlserver.reapi.capture import unreadable
 from nlserver.reapi.digest import Digest
 from nlserver.reapi.parallel import each
@@ -19,7 +19,6 @@ from nlserver.streams import CHUNK_BYTES
 Source = bytes | Path
 """The bytes of a blob, or the file that holds them and does not change meanwhile."""
 _AT_ONCE: Final = 4
-_BATCHED_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ async def upload(
     """
     absent = await blobs.missing(sources)
     wanted = [digest for digest in sources if digest in absent]
-    small_bytes = min(_BATCHED_BYTES, await blobs.batch_limit()) if wanted else 0
+    small_bytes = min(SMALL_BYTES, await blobs.batch_limit()) if wanted else 0
 
     async def send(group: list[Digest]) -> None:
         if group[0].size_bytes > small_bytes:

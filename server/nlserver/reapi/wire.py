@@ -28,6 +28,7 @@ _ENTRY_DIGEST: Final = b"\x0a"
 _ENTRY_DATA: Final = b"\x12"
 _UPDATE_DIGEST: Final = b"\x12"
 _UPDATE_RESULT: Final = b"\x1a"
+_ONE_BYTE: Final = tuple(bytes((number,)) for number in range(0x80))
 _LENGTH_DELIMITED: Final = 2
 _LONGEST_VARINT: Final = 10
 
@@ -35,7 +36,7 @@ _LONGEST_VARINT: Final = 10
 def varint(number: int) -> bytes:
     """A number >= 0 in protobuf's variable length."""
     if number < 0x80:
-        return bytes((number,))
+        return _ONE_BYTE[number]
     out = bytearray()
     while number >= 0x80:
         out.append(number & 0x7F | 0x80)

@@ -12,6 +12,7 @@ from typing import Final
 from google.rpc import status_pb2
 
 from nlserver.reapi.digest import Digest
+from nlserver.reapi.wire import Piece, varint
 
 _ENTRY: Final = b"\x0a"
 _DIRECTORY: Final = b"\x0a"
@@ -20,21 +21,7 @@ _PAGE_TOKEN: Final = b"\x12"
 _UPDATE_STATUS: Final = b"\x12"
 _READ_STATUS: Final = b"\x1a"
 _STREAM_DATA: Final = b"\x52"
-_ONE_BYTE: Final = tuple(bytes((number,)) for number in range(0x80))
 _HASH_BYTES: Final = 2 + 64 + 1
-Piece = bytes | memoryview
-
-
-def varint(number: int) -> bytes:
-    """A number >= 0 in protobuf's variable length."""
-    if number < 0x80:
-        return _ONE_BYTE[number]
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def read_response(data: Piece) -> bytes:

@@ -94,9 +94,10 @@ async def test_batches_keep_the_limit_that_the_server_announces(blobs: Blobs, pe
 
 
 async def test_messages_stay_below_the_usual_limit_of_four_mebibytes(blobs: Blobs, peer: Peer):
-    data = [NOISE[number : number + 1_000_000] for number in range(8)]
-    await asyncio.gather(*(blobs.put(of(one), one) for one in data), blobs.put(BIG, NOISE))
-    assert max(peer.batches) <= MOST_BATCH_BYTES
+    large = [NOISE[number : number + 250_000] for number in range(30)]
+    small = [NOISE[number : number + 890] for number in range(5000)]
+    await asyncio.gather(*(blobs.put(of(one), one) for one in [*large, *small]), blobs.put(BIG, NOISE))
+    assert 3 << 20 < max(peer.batches) <= MOST_BATCH_BYTES
     assert peer.largest_message < 4 << 20
 
 
