@@ -68,7 +68,8 @@ class GrpcSpec(StoreSpec, tag="grpc"):
     rpc_timeout_s: Seconds = 0
     """Seconds that a call may take, and that a stream may stand still; 0 means no limit."""
     use_legacy_resource_names: Flag = False
-    """Leave the digest function out of the names of streams, for servers that do not know it."""
+    """Never state the digest function in the names of streams, for servers that do not know it. Otherwise it is stated
+    for BLAKE3 and left out for SHA256, as the API asks; several servers refuse it there."""
     headers: dict[str, str] = key(default_factory=dict)
     """Metadata that goes with every call, such as `{"authorization": "Bearer ..."}`; values are taken literally."""
     forward_headers: tuple[str, ...] = ()
@@ -104,7 +105,7 @@ class GrpcSpec(StoreSpec, tag="grpc"):
         blobs = Blobs(
             channel,
             self.instance_name,
-            states_function=not self.use_legacy_resource_names,
+            states_function=False if self.use_legacy_resource_names else None,
             reads=self._read_batching(),
             timeout_seconds=timeout,
         )

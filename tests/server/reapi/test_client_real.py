@@ -104,7 +104,7 @@ async def test_a_command_that_fails_is_an_outcome(client: Client) -> None:
 async def test_a_store_keeps_its_values_there(casd: str) -> None:
     site = Site()
     endpoint = EndpointSpec(address=casd)
-    cas = GrpcSpec(endpoints=(endpoint,), store_type="cas", use_legacy_resource_names=True).build(site)
+    cas = GrpcSpec(endpoints=(endpoint,), store_type="cas").build(site)
     cache = GrpcSpec(endpoints=(endpoint,), store_type="ac").build(site)
     values = [b"%d" % number for number in range(200)] + [NOISE]
     await asyncio.gather(*(cas.put(of(value), value) for value in values))

@@ -55,20 +55,25 @@ async def whole(store: Store, key: object, offset: int = 0, limit: int | None = 
         return b"".join([chunk async for chunk in chunks])
 
 
-async def test_names_state_the_function_unless_they_shall_not(make: Make, peer: Peer) -> None:
+async def test_names_state_the_function_where_it_is_needed(make: Make, peer: Peer) -> None:
     digest, b3 = of(NOISE), of(NOISE, Function.BLAKE3)
-    for store in (make(instance_name="main"), make(instance_name="main", use_legacy_resource_names=True)):
-        peer.blobs.clear()
-        await store.write(digest, pieces(NOISE))
-        assert await whole(store, digest) == NOISE
-    upload, read, legacy_upload, legacy_read = peer.names
+    store = make(instance_name="main")
+    for key in (digest, b3):
+        await store.write(key, pieces(NOISE))
+        assert await whole(store, key) == NOISE
+    upload, read, upload_b3, read_b3 = peer.names
     assert upload.startswith("main/uploads/")
-    assert upload.endswith(f"/blobs/sha256/{digest.hash}/2500000")
-    assert read == f"main/blobs/sha256/{digest.hash}/2500000"
-    assert legacy_upload.endswith(f"/blobs/{digest.hash}/2500000")
-    assert legacy_read == f"main/blobs/{digest.hash}/2500000"
-    await make().write(b3, pieces(NOISE))
-    assert f"/blobs/blake3/{b3.hash}/" in peer.names[-1]
+    assert upload.endswith(f"/blobs/{digest.hash}/2500000")
+    assert read == f"main/blobs/{digest.hash}/2500000"
+    assert upload_b3.endswith(f"/blobs/blake3/{b3.hash}/2500000")
+    assert read_b3 == f"main/blobs/blake3/{b3.hash}/2500000"
+
+
+async def test_names_never_state_the_function_where_it_is_unknown(make: Make, peer: Peer) -> None:
+    key = of(NOISE, Function.BLAKE3)
+    with pytest.raises(Missing):
+        await whole(make(use_legacy_resource_names=True), key)
+    assert peer.names == [f"blobs/{key.hash}/2500000"]
 
 
 async def test_small_values_travel_together(make: Make, peer: Peer) -> None:
@@ -194,9 +199,16 @@ async def test_a_dead_endpoint_is_passed_over(make: Make, peer: Peer) -> None:
 async def test_headers_and_limits_hold_for_every_call(make: Make, peer: Peer) -> None:
     store = make(headers={"Authorization": "Bearer x"}, max_concurrent_requests=2, connections_per_endpoint=2)
     data = [NOISE[number:] for number in range(6)]
-    await asyncio.gather(*(store.write(of(one), pieces(one)) for one in data))
+    peer.hangs.add("Write")
+    writing = [asyncio.create_task(store.write(of(one), pieces(one))) for one in data]
+    await peer.began("Write", 2)
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert peer.calls["Write"] == 2
+    peer.hang.set()
+    await asyncio.gather(*writing)
+    assert len(peer.blobs) == 6
     assert peer.metadata["authorization"] == "Bearer x"
-    assert peer.most_busy == 2
 
 
 async def test_a_call_may_take_so_long_and_no_longer(make: Make, peer: Peer) -> None:
