@@ -47,3 +47,13 @@ async def stoppable(work: Callable[Concatenate[Stop, P], T], /, *args: P.args, *
         stop.wish()
         await fs.settled(task)
         raise
+
+
+def heed_cancelling() -> None:
+    """Raise CancelledError when somebody wants this task to end.
+
+    A TaskGroup of Python 3.11 forgets that, if one of its tasks fails at the same time.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -6,10 +6,9 @@ bounded. Everything but `upload` blocks and is for a thread, after the last proc
 
 from __future__ import annotations
 
-import asyncio
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -17,6 +16,7 @@ from typing import Final, Protocol
 from nlserver.errors import Code, Error, invalid
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi.digest import EMPTY, Digest, Function, hasher, is_empty
+from nlserver.reapi.parallel import each
 from nlserver.reapi.tree import Entry, File, Subdirectory, Symlink, blob_of, directory, set_digest, tree_blob
 from nlserver.streams import CHUNK_BYTES
 from nlserver.worker.finish import Stop
@@ -241,7 +241,7 @@ def _check_text(text: str, path: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         shown = os.fsencode(path).decode(errors="backslashreplace")
-        raise Error(Code.FAILED_PRECONDITION, f"output {shown!r} has a name that is not UTF-8") from None
+        raise Error(Code.FAILED_PRECONDITION, f"output '{shown}' has a name that is not UTF-8") from None
 
 
 def _special(path: str, found: os.stat_result) -> Error:
@@ -271,19 +271,13 @@ async def upload(store: Sink, blobs: Blobs) -> None:
     if not digests:
         return
     sizes = await store.sizes(digests)
-    absent = iter([digest for digest, size in zip(digests, sizes, strict=True) if size is None])
-    try:
-        async with asyncio.TaskGroup() as uploads:
-            for _ in range(min(_MOST_UPLOADS, len(digests))):
-                uploads.create_task(_uploaded(store, blobs, absent))
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+    absent = [digest for digest, size in zip(digests, sizes, strict=True) if size is None]
 
-
-async def _uploaded(store: Sink, blobs: Blobs, absent: Iterator[Digest]) -> None:
-    for digest in absent:
+    async def give(digest: Digest) -> None:
         source = blobs.found[digest]
         if isinstance(source, bytes):
             await store.put(digest, source)
         else:
             await store.write_file(digest, Path(source))
+
+    await each(absent, give, _MOST_UPLOADS)

@@ -10,6 +10,7 @@ from nlserver.errors import Code, Error
 from nlserver.proto import worker_api_pb2
 from nlserver.reapi.digest import Function
 from nlserver.worker.action import Bench, perform
+from nlserver.worker.finish import heed_cancelling
 from nlserver.worker.leash import Leash
 from nlserver.worker.link import Session
 from nlserver.worker.order import Order, answer, blank, order_of, refused
@@ -47,6 +48,7 @@ class Shift:
             pass
         except* Error as errors:
             lost = _first(errors)
+        heed_cancelling()
         if lost is not None:
             raise lost
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 from google.protobuf.wrappers_pb2 import UInt32Value
@@ -20,8 +19,7 @@ from nlserver.worker.environment import EnvironmentSpec
 from nlserver.worker.leash import Leash
 from nlserver.worker.runners import orphans
 
-if TYPE_CHECKING:
-    from conftest import Shop
+from tests.server.worker.shop import Shop
 
 STAMPS = (
     "queued",
