@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import statistics
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -144,15 +143,18 @@ def test_the_whole_command_has_a_limit(cli: Cli) -> None:
     assert "NL-NET-103" in cli("logs", "-f", "--timeout", "300ms", code=6).err
 
 
-@pytest.mark.slow
 def test_help_is_quick() -> None:
+    """By processor time, which other work on this machine hardly changes; alone it is the time that passes."""
+
     def once() -> float:
-        began = time.perf_counter()
-        subprocess.run([PROGRAM, "--help"], stdout=subprocess.DEVNULL, check=True)
-        return time.perf_counter() - began
+        process = subprocess.Popen([PROGRAM, "--help"], stdout=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return used.ru_utime + used.ru_stime
 
     times = sorted(once() for _ in range(20))
-    assert times[18] < 0.15, statistics.median(times)
+    assert times[18] < 0.15, times
 
 
 def test_help_loads_hardly_more_than_the_interpreter() -> None:
