@@ -47,6 +47,14 @@ class Cas(inputs.Inputs, outputs.Sink, Protocol):
     """What a worker needs of its `fast_slow` store."""
 
 
+class Source(Protocol):
+    """A store that blobs are read from."""
+
+    async def get(self, key: Digest, most: int = ...) -> bytes:
+        """See `Store.get`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Rules:
     """What the config says of every action; times in seconds."""
@@ -62,9 +70,10 @@ class Rules:
 
 @dataclass(frozen=True)
 class Bench:
-    """What actions are run with."""
+    """What actions are run with. `messages` is asked first for what is read once and never again."""
 
     store: Cas
+    messages: Source
     resolver: inputs.Resolver
     workspace: Workspace
     runner: Runner
@@ -106,6 +115,7 @@ class _Run:
         self._ended: Ended | None = None
         self._command = ""
         self._cacheable = False
+        self._removed = False
 
     async def outcome(self, leash: Leash, executed: Callable[[], None]) -> re_pb.ExecuteResponse:
         """The response, once every trace of the action is gone. Raises Error where another attempt may help."""
@@ -149,8 +159,7 @@ class _Run:
         stamps, bench = self._stamps, self._bench
         stamps.mark("worker_start")
         await self._permitted()
-        data, _ = await together(self._blob(self._order.action, "Action"), self._created())
-        action = action_of(data, self._order.action.function)
+        action = action_of(await self._blob(self._order.action, "Action"), self._order.action.function)
         limit = self._limit(action)
         stamps.mark("input_fetch_start")
         root = digest_of(action.input_root_digest, self._order.action.function)
@@ -158,7 +167,7 @@ class _Run:
         wanted, directory = outputs_of(command), working_directory_of(command)
         if directory and directory not in layout.directories:
             raise invalid(f"the working directory {directory!r} is no directory of the input root")
-        await inputs.lay_out(layout, self._directory.root, wanted.parents, bench.store)
+        await inputs.lay_out(layout, self._made, wanted.parents, bench.store)
         stamps.mark("input_fetch_completed", "execution_start")
         since = guard.file_time_ns()
         self._ended = await bench.runner.run(self._task(action, command, directory, limit))
@@ -179,15 +188,21 @@ class _Run:
     async def _blob(self, digest: Digest, what: str) -> bytes:
         if digest.size_bytes > _MOST_MESSAGE_BYTES:
             raise invalid(f"the {what} {digest} is larger than {_MOST_MESSAGE_BYTES} bytes")
-        return b"" if is_empty(digest) else await self._bench.store.get(digest)
-
-    async def _created(self) -> None:
-        with fs.failing("making a directory for an action"):
-            await fs.in_thread(self._bench.workspace.create, self._directory)
+        if is_empty(digest):
+            return b""
+        try:
+            return await self._bench.messages.get(digest)
+        except Missing:
+            # It may be in the fast tier alone, which also has the words for what is nowhere.
+            return await self._bench.store.get(digest)
 
     async def _command_of(self, action: re_pb.Action) -> re_pb.Command:
         digest = digest_of(action.command_digest, self._order.action.function)
         return command_of(await self._blob(digest, "Command"))
+
+    def _made(self) -> str:
+        self._bench.workspace.create(self._directory)
+        return self._directory.root
 
     def _limit(self, action: re_pb.Action) -> float:
         """Seconds that the action asks for, else the most that it may have."""
@@ -240,6 +255,8 @@ class _Run:
             outputs.Collector(stop, own.root, blobs, result).collect(wanted.paths, modern=wanted.modern)
         except Error as error:
             found.failure = error
+        if not blobs.files:
+            self._remove()
         return found
 
     async def _uploaded(self, blobs: outputs.Blobs) -> None:
@@ -258,8 +275,13 @@ class _Run:
         await self._bench.results.keep(self._order.action, self._response, cacheable=self._cacheable)
 
     async def _tidied(self) -> None:
+        if not self._removed:
+            await finished(fs.in_thread(self._remove))
+
+    def _remove(self) -> None:
         try:
-            await finished(fs.in_thread(self._bench.workspace.remove, self._directory))
+            self._bench.workspace.remove(self._directory)
+            self._removed = True
         except OSError as error:
             log.error("The directory of an action cannot be removed", path=self._directory.path, reason=error)
 

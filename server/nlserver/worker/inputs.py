@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter, OrderedDict
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -221,24 +222,34 @@ def _file(node: re_pb.FileNode, function: Function) -> File:
     return File(node.name, digest_of(node.digest, function), node.is_executable, mode, mtime)
 
 
-async def lay_out(layout: Layout, root: str, parents: Sequence[str], store: Inputs) -> None:
-    """Create the input root in the empty directory `root`, then the directories `parents` of its outputs.
+async def lay_out(layout: Layout, make_root: Callable[[], str], parents: Sequence[str], store: Inputs) -> None:
+    """Create the input root in the empty directory that `make_root` makes, then the directories `parents` of outputs.
 
     Raises Missing naming every file that is nowhere to be had, Error otherwise; what was created is for the caller to
     remove.
     """
     try:
-        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            absent, copies = await stoppable(_lay_out, fd, layout, parents, store.local)
-            if absent:
-                copies += await _fetched(absent, fd, store)
-            for file in copies:
-                await _copy(file, fd, store)
-        finally:
-            os.close(fd)
+        root, absent, copies = await stoppable(_lay_out, make_root, layout, parents, store.local)
+        if absent or copies:
+            with _opened(root) as fd:
+                await _complete(fd, absent, copies, store)
     except OSError as error:
         raise _failure(error) from error
+
+
+@contextmanager
+def _opened(root: str) -> Iterator[int]:
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+async def _complete(fd: int, absent: Sequence[File], copies: Sequence[File], store: Inputs) -> None:
+    fetched = await _fetched(absent, fd, store) if absent else []
+    for file in (*copies, *fetched):
+        await _copy(file, fd, store)
 
 
 async def _fetched(absent: Sequence[File], fd: int, store: Inputs) -> list[File]:
@@ -252,16 +263,19 @@ async def _fetched(absent: Sequence[File], fd: int, store: Inputs) -> list[File]
 
 
 def _lay_out(
-    stop: Stop, fd: int, layout: Layout, parents: Sequence[str], local: LocalFiles
-) -> tuple[list[File], list[File]]:
-    for path in layout.directories:
-        stop.check()
-        os.mkdir(path, _DIRECTORY_MODE, dir_fd=fd)
-    absent, copies = _linked(stop, layout.files, fd, local)
-    for path, target in layout.symlinks:
-        os.symlink(target, path, dir_fd=fd)
-    _make_parents(fd, parents, {"", *layout.directories})
-    return absent, copies
+    stop: Stop, make_root: Callable[[], str], layout: Layout, parents: Sequence[str], local: LocalFiles
+) -> tuple[str, list[File], list[File]]:
+    """The root, the files that are absent from the fast tier, and those to be copied."""
+    root = make_root()
+    with _opened(root) as fd:
+        for path in layout.directories:
+            stop.check()
+            os.mkdir(path, _DIRECTORY_MODE, dir_fd=fd)
+        absent, copies = _linked(stop, layout.files, fd, local)
+        for path, target in layout.symlinks:
+            os.symlink(target, path, dir_fd=fd)
+        _make_parents(fd, parents, {"", *layout.directories})
+    return root, absent, copies
 
 
 def _linked(stop: Stop, files: Sequence[File], fd: int, local: LocalFiles) -> tuple[list[File], list[File]]:

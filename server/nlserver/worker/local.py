@@ -157,6 +157,7 @@ class LocalWorker:
     def __init__(self, spec: LocalSpec, site: Site) -> None:
         _refuse_unavailable(spec)
         store = _worker_store(site, spec.cas_fast_slow_store)
+        tiers = store_named(site, spec.cas_fast_slow_store)
         upload = spec.upload_action_result
         ac_store = store_named(site, upload.ac_store) if upload.ac_store is not None else None
         history = store_named(site, upload.historical_results_store or spec.cas_fast_slow_store)
@@ -171,6 +172,8 @@ class LocalWorker:
         self._rules = _rules(spec)
         bench = Bench(
             store,
+            # Actions and Commands are read once: no use in the fast tier.
+            tiers.children().get("slow", tiers),
             Resolver(store),
             self._workspace,
             runner,

@@ -47,6 +47,11 @@ class Blobs:
     found: dict[Digest, bytes | str] = field(default_factory=dict)
     held_bytes: int = 0
 
+    @property
+    def files(self) -> bool:
+        """Whether any of them is still to be read from its path."""
+        return any(isinstance(source, str) for source in self.found.values())
+
     def add_file(self, stop: Stop, fd: int, path: str) -> tuple[Digest, bytes | None]:
         """Add the content of an open file, and say it where it is small."""
         check = hasher(self.function)

@@ -79,6 +79,7 @@ async def shop(cas: Store, site: Site, workspace: Workspace, runner: ProcessRunn
     made = Shop(
         Bench(
             store,
+            cas.children()["slow"],
             Resolver(store),
             workspace,
             runner,
