@@ -11,8 +11,8 @@ help: ## Show this list
 
 setup: $(READY) ## Make .venv with everything (by uv where it is installed, else by pip)
 
-$(READY): pyproject.toml tools/setup.sh
-	sh tools/setup.sh
+$(READY): pyproject.toml .ci/setup.sh
+	sh .ci/setup.sh
 	@touch $@
 
 up: $(READY) ## Bring up a cluster of three workers and run a real action on it
@@ -26,7 +26,7 @@ test: $(READY) ## Run the tests that need nothing but Python
 	$(PYTHON) -m pytest -n auto
 
 test-real: $(READY) ## Install real clients (Bazel, buildbox) and run the tests that use them
-	sh tools/install-real-clients.sh
+	sh .ci/install-real-clients.sh
 	$(PYTHON) -m pytest -m "real or slow"
 
 lint: $(READY) ## Check style, format and the floors
