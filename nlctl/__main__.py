@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -18,6 +19,8 @@ def main() -> int:
         return _written(root())
     from nlctl.main import run
 
+    # gRPC's own notes about dead connections are not for the terminal of whoever asked for a blob.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     return run(words)
 
 

@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.check:
         return check(chosen.config)
+    # gRPC's own notes about connections have no time, part or facts; ours do.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from nlserver import app
 
     return app.main(chosen.config, part=chosen.name)
