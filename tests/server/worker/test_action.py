@@ -303,7 +303,7 @@ async def test_a_kill_is_answered_and_leaves_nothing(shop: Shop) -> None:
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5, 8, 13, 21, 34])
 async def test_a_kill_in_any_phase_leaves_nothing(shop: Shop, turns: int) -> None:
     leash = Leash()
-    root = await shop.root({f"dir{number}": {"file": f"{number}"} for number in range(50)})
+    root = await shop.root({f"dir{number}": {"file": f"{number}"} for number in range(8)})
     command = actions.command(["/bin/sh", "-c", "sleep 60"], environment={"PATH": "/bin"}, output_paths=["a/b"])
     task = asyncio.create_task(shop.run(await shop.order(command, root), leash))
     for _ in range(turns):
