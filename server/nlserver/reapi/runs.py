@@ -19,7 +19,7 @@ from nlserver.reapi.outputs import trees_of
 from nlserver.reapi.results import Results, parsed
 from nlserver.reapi.status import error_of
 from nlserver.reapi.tree import blob_of, tree_of
-from nlserver.reapi.uploads import Source, upload
+from nlserver.reapi.uploads import Source, send_few
 from nlserver.store import Missing
 
 _CANCEL_SECONDS: Final = 2.0
@@ -121,7 +121,7 @@ class Runs:
         if made.cacheable and not skip_cache_lookup and (known := await self._known(made.action)) is not None:
             return await self._outcome(re_pb.ExecuteResponse(result=known, cached_result=True), made)
         for left in reversed(range(_MOST_ROUNDS)):
-            await upload(self._blobs, made.sources)
+            await send_few(self._blobs, made.sources)
             try:
                 response = await self._executed(made.action, skip_cache_lookup, priority, on_state)
                 return await self._outcome(response, made)

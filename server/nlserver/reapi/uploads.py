@@ -19,6 +19,7 @@ from nlserver.streams import CHUNK_BYTES
 Source = bytes | Path
 """The bytes of a blob, or the file that holds them and does not change meanwhile."""
 _AT_ONCE: Final = 4
+_UNASKED_BYTES: Final = 8 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,16 @@ async def upload(
     return Uploaded(len(sources), total, len(wanted), sum(digest.size_bytes for digest in wanted))
 
 
+async def send_few(blobs: Blobs, sources: Mapping[Digest, Source]) -> None:
+    """Upload these; where they come to a few kilobytes, without asking first: that would cost as much as sending."""
+    few = {digest: source for digest, source in sources.items() if isinstance(source, bytes)}
+    if len(few) < len(sources) or sum(digest.size_bytes for digest in few) > _UNASKED_BYTES:
+        await upload(blobs, sources)
+        return
+    # Each by itself, so that what others put at the same time travels along.
+    await each(few, lambda digest: blobs.put(digest, few[digest]), len(few))
+
+
 def grouped(digests: Iterable[Digest], small_bytes: int, most_bytes: int) -> Iterator[list[Digest]]:
     """Groups for one call each: every large blob by itself, small ones up to `most_bytes` together."""
     group: list[Digest] = []
@@ -73,7 +84,8 @@ def grouped(digests: Iterable[Digest], small_bytes: int, most_bytes: int) -> Ite
 
 
 async def _send_small(blobs: Blobs, sources: Mapping[Digest, Source]) -> None:
-    loaded = await in_thread(_loaded, sources)
+    here = all(isinstance(source, bytes) for source in sources.values())
+    loaded = _loaded(sources) if here else await in_thread(_loaded, sources)
     verdicts = await blobs.put_many(loaded)
     for (digest, _), error in zip(loaded, verdicts, strict=True):
         if error is not None:

@@ -212,18 +212,28 @@ async def admitted(request: remote_execution_pb2.ExecuteRequest, digest: Digest,
     action = action_of(await _read(store, digest, "Action"), digest.function)
     command = digest_of(action.command_digest, digest.function)
     root = digest_of(action.input_root_digest, digest.function)
-    sizes = await store.sizes((command, root))
-    missing = [blob for blob, size in zip((command, root), sizes, strict=True) if size is None]
-    if missing:
-        raise _missing(*dict.fromkeys(missing))
+    data = await _command(store, command, root)
     return ActionRequest(
         instance=request.instance_name,
         action=digest,
-        properties=platform_of(action, command_of(await _read(store, command, "Command"))),
+        properties=platform_of(action, command_of(data)),
         priority=request.execution_policy.priority,
         skip_cache_lookup=request.skip_cache_lookup,
         do_not_cache=action.do_not_cache,
     )
+
+
+async def _command(store: Store, command: Digest, root: Digest) -> bytes:
+    """The Command, if the input root is there, too. Raises Error with both when both are missing."""
+    data, absent = await asyncio.gather(_read(store, command, "Command"), _present(store, root), return_exceptions=True)
+    lost = [subject for failure in (data, absent) if isinstance(failure, Error) for subject in failure.missing]
+    if lost:
+        raise _missing(*dict.fromkeys(lost))
+    if isinstance(absent, BaseException):
+        raise absent
+    if isinstance(data, BaseException):
+        raise data
+    return data
 
 
 async def _read(store: Store, digest: Digest, what: str) -> bytes:
@@ -232,15 +242,18 @@ async def _read(store: Store, digest: Digest, what: str) -> bytes:
     try:
         return await store.get(digest, _LARGEST_MESSAGE_BYTES)
     except Missing:
-        raise _missing(digest) from None
+        raise _missing(digest.subject) from None
 
 
-def _missing(*digests: Digest) -> Error:
-    names = ", ".join(map(str, digests))
+async def _present(store: Store, digest: Digest) -> None:
+    if (await store.sizes((digest,)))[0] is None:
+        raise _missing(digest.subject)
+
+
+def _missing(*subjects: str) -> Error:
+    names = ", ".join(subjects)
     return Error(
-        Code.FAILED_PRECONDITION,
-        f"the action cannot run without {names}: not found in the CAS",
-        missing=[digest.subject for digest in digests],
+        Code.FAILED_PRECONDITION, f"the action cannot run without {names}: not found in the CAS", missing=subjects
     )
 
 
