@@ -214,6 +214,13 @@ def try_lock(fd: int) -> bool:
     return True
 
 
+def umask() -> int:
+    """The bits that new files of this process lack. Not while another thread makes files."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def unlink(path: str) -> bool:
     """Remove a name; False when it is not there."""
     try:

@@ -42,10 +42,10 @@ class Commit:
             except Exception as failure:
                 self.failure = failure
 
-    def write(self) -> None:
-        """Write the last bytes, where the file is not synced yet."""
+    def write(self, *, alone: bool) -> None:
+        """Write the last bytes, where the file is not synced yet; others' in the group gain by an early start."""
         if not self.incoming.synced:
-            self.incoming.append(self._parts)
+            self.incoming.append(self._parts, ahead=not alone)
             self.incoming.finish()
 
     def end(self) -> None:
@@ -111,7 +111,7 @@ def commit_all(directory: Directory, group: Sequence[Commit]) -> None:
     """Make a group durable. Blocking. Each value fails for itself, with `failure` set and its temporary file gone."""
     gained: list[Held] = []
     for commit in group:
-        commit.attempt(Commit.write)
+        commit.attempt(lambda commit: commit.write(alone=len(group) == 1))
     for commit in group:
         commit.attempt(lambda commit: commit.incoming.sync())
     for commit in group:

@@ -14,6 +14,8 @@ from nlserver.filesystem import recency
 
 VALUE_MODE = 0o444
 TWIN_MODE = 0o555
+# What the process's umask leaves of it: each call that can be spared spares a fight for the interpreter's lock.
+_MADE_WITH = VALUE_MODE & ~fs.umask()
 
 
 class Incoming:
@@ -30,11 +32,15 @@ class Incoming:
         self._fd = -1
         self._named = False
 
-    def append(self, parts: Sequence[bytes]) -> None:
-        """Add bytes. Raises OSError, without space only after trying to make room once."""
+    def append(self, parts: Sequence[bytes], *, ahead: bool = True) -> None:
+        """Add bytes, and unless `ahead` is False let the disk begin with them before `sync` waits for it.
+
+        Raises OSError, without space only after trying to make room once.
+        """
         fd = self._open()
         fs.write_all(fd, parts, self._make_room)
-        fs.start_writeback(fd)
+        if ahead:
+            fs.start_writeback(fd)
         self.size += sum(map(len, parts))
 
     def copy(self, source: int) -> None:
@@ -53,7 +59,8 @@ class Incoming:
     def finish(self, mode: int = VALUE_MODE) -> None:
         """Give the file its final times and mode."""
         fd = self._open()
-        os.fchmod(fd, mode)
+        if mode != _MADE_WITH:
+            os.fchmod(fd, mode)
         recency.stamp(fd, self._clock.wall())
 
     def sync(self) -> None:
@@ -101,10 +108,10 @@ class Incoming:
             return self._fd
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            self._fd = os.open(self._path, flags, 0o600)
+            self._fd = os.open(self._path, flags, VALUE_MODE)
         except FileNotFoundError:
             # Somebody cleared `temp_path` under the running store.
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
-            self._fd = os.open(self._path, flags, 0o600)
+            self._fd = os.open(self._path, flags, VALUE_MODE)
         self._named = True
         return self._fd
