@@ -1,12 +1,20 @@
-"""The work directory: owned by one worker, with one directory for each running action, empty when nothing runs."""
+"""The work directory: owned by one worker, with one directory for each running action.
+
+When nothing runs, nothing of any action is left. What stays are spare directories for the next ones, empty down to
+their two files of 0 bytes: ext4 looks through all that was deleted in the last seconds before it makes anything new,
+so a worker that makes and deletes a few names for each action slows down every store on the file system (measured: a
+fifth of a CAS's processor time).
+"""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import itertools
 import os
 import re
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -15,6 +23,11 @@ from nlserver.errors import Code, Error
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _MODE: Final = 0o755
+_MOST_SPARES: Final = 64
+SPARE: Final = ".spare-"
+"""How the names of spare directories begin."""
+_STREAMS: Final = frozenset(("stdout", "stderr"))
+_STREAM_MODE: Final = stat.S_IFREG | 0o600
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,7 @@ class Workspace:
         self._lock()
         self._salt = os.urandom(8).hex()
         self._numbers = itertools.count()
+        self._spares: list[str] = []
 
     def _lock(self) -> None:
         try:
@@ -95,7 +109,9 @@ class Workspace:
         return int.from_bytes(hashlib.sha256(f"{found.st_dev} {found.st_ino}".encode()).digest()[:5], "big")
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Remove the spare directories and give the lock back. Blocks."""
+        while self._spares:
+            self._remove(self._spares.pop())
         os.close(self._fd)
 
     def empty(self) -> None:
@@ -111,13 +127,53 @@ class Workspace:
 
     def create(self, directory: ActionDirectory) -> None:
         """Make the directory with an empty execution root. Blocks. Raises OSError."""
-        os.mkdir(directory.path, 0o700)
-        os.mkdir(directory.root, _MODE)
+        try:
+            spare = self._spares.pop()
+        except IndexError:
+            os.mkdir(directory.path, 0o700)
+            os.mkdir(directory.root, _MODE)
+            return
+        if os.path.lexists(directory.path):
+            self._spares.append(spare)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), directory.path)
+        os.rename(spare, os.path.basename(directory.path), src_dir_fd=self._fd, dst_dir_fd=self._fd)
 
     def remove(self, directory: ActionDirectory) -> None:
         """Remove an action's directory with everything in it; absent is fine. Blocks. Raises OSError."""
+        name = os.path.basename(directory.path)
         with suppress(FileNotFoundError):
-            self._remove(os.path.basename(directory.path))
+            if len(self._spares) < _MOST_SPARES and self._blank(name):
+                spare = f"{SPARE}{next(self._numbers)}"
+                os.rename(name, spare, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+                self._spares.append(spare)
+            else:
+                self._remove(name)
+
+    def _blank(self, name: str) -> bool:
+        """Bring an action's directory back to what `create` makes; False when it cannot be told to be the same."""
+        fd = self._opened(name)
+        try:
+            os.fchmod(fd, 0o700)
+            if os.listxattr(fd) or not self._blank_root(fd):
+                return False
+            _blank_rest(fd)
+        except OSError:
+            # The action left something odd; removing knows how to deal with that.
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+    def _blank_root(self, fd: int) -> bool:
+        root = os.open("work", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+        try:
+            os.fchmod(root, _MODE)
+            for moved in self._emptied(root):
+                self._remove(moved)
+            # Access lists and the like would meet the next action.
+            return not os.listxattr(root)
+        finally:
+            os.close(root)
 
     def _remove(self, name: str) -> None:
         # Directories move up before they are emptied, so neither depth nor length of path matters.
@@ -168,3 +224,15 @@ class Workspace:
             os.chmod(name, 0o700, dir_fd=fd)
             os.rename(name, unique, src_dir_fd=fd, dst_dir_fd=self._fd)
         return unique
+
+
+def _blank_rest(fd: int) -> None:
+    """Cut the two streams, and remove what else stands beside the execution root."""
+    with os.scandir(fd) as found:
+        entries = [entry for entry in found if entry.name != "work"]
+    for entry in entries:
+        status = entry.stat(follow_symlinks=False)
+        if entry.name not in _STREAMS or status.st_mode != _STREAM_MODE or status.st_nlink != 1:
+            os.unlink(entry.name, dir_fd=fd)
+        elif status.st_size:
+            os.close(os.open(entry.name, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd))

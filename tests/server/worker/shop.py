@@ -18,6 +18,7 @@ from nlserver.worker.action import Bench, perform
 from nlserver.worker.leash import Leash
 from nlserver.worker.order import Order
 from nlserver.worker.results import Results, UploadSpec
+from nlserver.worker.workspace import SPARE
 
 PATH = "/usr/bin:/bin"
 Node = str | bytes | dict[str, "Node"] | re_pb.FileNode | tree.Symlink
@@ -104,4 +105,17 @@ class Shop:
         return f"echo > {path}", asyncio.wait_for(asyncio.to_thread(reached), 10)
 
     def assert_nothing_is_left(self) -> None:
-        assert os.listdir(self.bench.workspace.path) == []
+        assert left(self.bench.workspace.path) == []
+
+
+def left(work_directory: str) -> list[str]:
+    """What actions left in a work directory; spare directories, which hold no byte and no name of any, do not count."""
+    return [path for directory, names, files in os.walk(work_directory) for path in _odd(directory, names, files)]
+
+
+def _odd(directory: str, names: Sequence[str], files: Sequence[str]) -> list[str]:
+    spare = os.path.basename(directory).startswith(SPARE)
+    usual = {name for name in names if name == "work" if spare} | {name for name in names if name.startswith(SPARE)}
+    empty = {name for name in files if spare and name in ("stdout", "stderr")}
+    empty = {name for name in empty if not os.lstat(f"{directory}/{name}").st_size}
+    return [f"{directory}/{name}" for name in (*names, *files) if name not in usual | empty]

@@ -22,6 +22,7 @@ from nlserver.worker.properties import PropertySpec
 from nlserver.worker.results import UploadSpec
 
 from tests.server.worker.scheduler import FakeScheduler, Talk, served
+from tests.server.worker.shop import left
 
 Make = Callable[..., LocalWorker]
 
@@ -163,7 +164,7 @@ async def test_a_kill_is_acknowledged_by_the_result(
     talk.tell(kill_operation_request=api.KillOperationRequest(operation_id="op"))
     result = (await talk.heard()).execute_result
     assert (result.operation_id, result.execute_response.status.code) == ("op", Code.ABORTED)
-    assert os.listdir(spec.work_directory) == []
+    assert left(spec.work_directory) == []
 
 
 async def test_keep_alives_come_twice_in_each_timeout(named: Site, spec: LocalSpec, scheduler: FakeScheduler) -> None:
@@ -185,7 +186,7 @@ async def test_a_lost_connection_kills_everything_and_the_worker_comes_back(
     await reached
     talk.hang_up()
     again = await scheduler.talk()
-    assert os.listdir(spec.work_directory) == []
+    assert left(spec.work_directory) == []
     again.tell(start_action=await start(named, "op", "true"))
     assert (await again.result()).execute_response.result.exit_code == 0
 
@@ -327,13 +328,13 @@ async def test_two_workers_cannot_share_a_work_directory(named: Site, spec: Loca
 async def test_what_a_killed_worker_left_is_removed_at_the_start(
     named: Site, spec: LocalSpec, scheduler: FakeScheduler
 ) -> None:
-    left = Path(spec.work_directory) / "operation" / "work"
-    left.mkdir(parents=True)
-    (left / "file").write_text("x")
-    left.chmod(0o500)
+    old = Path(spec.work_directory) / "operation" / "work"
+    old.mkdir(parents=True)
+    (old / "file").write_text("x")
+    old.chmod(0o500)
     await running(named, spec)
     await scheduler.talk()
-    assert os.listdir(spec.work_directory) == []
+    assert left(spec.work_directory) == []
 
 
 @pytest.mark.parametrize(

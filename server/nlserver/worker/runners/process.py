@@ -143,7 +143,7 @@ def _reaped(process: subprocess.Popen[bytes]) -> Usage:
 
 @contextmanager
 def _output_files(task: Task) -> Iterator[tuple[int, int]]:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
     with ExitStack() as opened:
         files = []
         for path in (task.stdout, task.stderr):
