@@ -49,8 +49,8 @@ class WorkerApiEndpointSpec(Spec):
 
     uri: Text
     """`grpc://HOST:PORT`, or `grpcs://HOST:PORT` with `tls_config`; `http` and `https` mean the same."""
-    timeout: float = 5
-    """Seconds within which the scheduler must answer a new connection. The worker says that it lives twice in this
+    timeout: float | None = None
+    """Seconds within which the scheduler must answer a new connection; 5 unless stated. The worker says that it lives twice in this
     time, so keep it at most as long as the scheduler's `worker_timeout_s`."""
     tls_config: TlsSpec | None = None
     """Certificates for `grpcs://`."""
@@ -59,7 +59,12 @@ class WorkerApiEndpointSpec(Spec):
     def problems(cls, values: Self) -> list[str]:
         """The scheme decides whether TLS is spoken, and the timeout is a time."""
         found = tls_problems(values.uri, values.tls_config)
-        return found if values.timeout > 0 else [*found, "'timeout' must be more than 0 seconds"]
+        return found if values.seconds > 0 else [*found, "'timeout' must be more than 0 seconds"]
+
+    @property
+    def seconds(self) -> float:
+        """The `timeout` that holds."""
+        return 5 if self.timeout is None else self.timeout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +233,7 @@ class LocalWorker:
             properties = await offered(spec.platform_properties, self._ask)
             request = connect_request(spec.name, properties, spec.max_inflight_tasks)
             endpoint = _endpoint(spec.worker_api_endpoint)
-            async with connected(endpoint, spec.worker_api_endpoint.timeout, request) as session:
+            async with connected(endpoint, spec.worker_api_endpoint.seconds, request) as session:
                 registered = True
                 shown = " ".join(f"{name}={value}" for name, value in properties)
                 log.info("Worker registered with scheduler", worker_id=session.worker_id, platform_properties=shown)
