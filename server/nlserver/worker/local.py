@@ -50,8 +50,8 @@ class WorkerApiEndpointSpec(Spec):
     uri: Text
     """`grpc://HOST:PORT`, or `grpcs://HOST:PORT` with `tls_config`; `http` and `https` mean the same."""
     timeout: float | None = None
-    """Seconds within which the scheduler must answer a new connection; 5 unless stated. The worker says that it lives twice in this
-    time, so keep it at most as long as the scheduler's `worker_timeout_s`."""
+    """Seconds within which the scheduler must answer a new connection; 5 unless stated. The worker says that it
+    lives twice in this time, so keep it at most as long as the scheduler's `worker_timeout_s`."""
     tls_config: TlsSpec | None = None
     """Certificates for `grpcs://`."""
 
