@@ -299,4 +299,4 @@ def _rules(spec: LocalSpec) -> Rules:
 
 
 def _endpoint(spec: WorkerApiEndpointSpec) -> EndpointSpec:
-    return EndpointSpec(address=spec.uri, tls_config=spec.tls_config, connect_timeout_s=max(1, math.ceil(spec.timeout)))
+    return EndpointSpec(address=spec.uri, tls_config=spec.tls_config, connect_timeout_s=max(1, math.ceil(spec.seconds)))
