@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,8 +50,12 @@ class Cli:
         return self.home / "state" / "nlctl"
 
     def popen(self, *words: str, **options: Any) -> subprocess.Popen[bytes]:
-        """Start a command."""
-        return subprocess.Popen([PROGRAM, *words], env=self._all(), cwd=self.home, **options)
+        """Start a command that listens to Ctrl-C, though a shell may have started these tests in the background."""
+
+        def listening() -> None:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+        return subprocess.Popen([PROGRAM, *words], env=self._all(), cwd=self.home, preexec_fn=listening, **options)
 
     def __call__(self, *words: str, code: int | None = 0, given: str | bytes = b"", **environment: str) -> Done:
         """Run a command to its end; `code` is what it must exit with, None for anything."""
