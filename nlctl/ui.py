@@ -320,11 +320,6 @@ def human_span(milliseconds: float | None) -> str:
     return f"{seconds}s"
 
 
-def short_hash(hash_text: str) -> str:
-    """A hash as people recognise it: `7fd25e01…2a82`."""
-    return f"{hash_text[:8]}…{hash_text[-4:]}"
-
-
 def _human(column: Column, value: Any) -> str:
     text = column.human(value) if column.human else _field(value)
     return text.translate(_CONTROLS) or "-"

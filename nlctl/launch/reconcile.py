@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from nlctl.faults import EDITED_CONFIG, NOT_READY, PART_FAILED, PORT_TAKEN, USAGE, Fault, fix
 from nlctl.launch import ports as machine
-from nlctl.launch.backend import Report
+from nlctl.launch.backend import Backend, Report
 from nlctl.launch.backends.processes import Processes, lost, tail
 from nlctl.launch.ledger import Ledger, Record, write
 from nlctl.launch.plan import Running, Sign, Step, steps
@@ -322,7 +322,7 @@ class _Undo:
         paths = list(ledger.configs.glob("*.json5")) if ledger.configs.exists() else []
         self._texts = {path: path.read_text(encoding="utf-8") for path in paths}
 
-    def run(self, backend: Processes) -> None:
+    def run(self, backend: Backend) -> None:
         """Only what this run made goes: a new cluster altogether, new members of an old one."""
         for path in self._ledger.configs.glob("*.json5"):
             if path not in self._texts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol, cast, runtime_checkable
 
@@ -177,10 +177,6 @@ class WorkerStore(Protocol):
         Raises Missing (with the text that NativeLink's users know) naming every blob that neither tier has.
         """
         ...
-
-
-EvictionCallback = Callable[[Key], None]
-"""Told when a store dropped a value by itself; must not block."""
 
 
 def store_named(site: Site, name: str) -> Store:
