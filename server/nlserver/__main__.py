@@ -7,7 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
+MOST_PROCESSES: Final = 64
 _EXITS = """\
 exit status:
   0    --check found nothing wrong
@@ -29,26 +31,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("config", nargs="+", type=Path, help="a JSON5 config; several run in one process")
     parser.add_argument("--check", action="store_true", help="judge the configs and start nothing")
+    parser.add_argument(
+        "--processes",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="serve from N processes, where every store can be shared",
+    )
     parser.add_argument("--name", default="", help="what log lines call this process")
     parser.add_argument("-V", "--version", action="version", version=_version())
     chosen = parser.parse_args(arguments)
     if chosen.check:
-        return check(chosen.config)
+        return check(chosen.config, chosen.processes)
     # gRPC's own notes about connections have no time, part or facts; ours do.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from nlserver import app
 
-    return app.main(chosen.config, part=chosen.name)
+    return app.main(chosen.config, part=chosen.name, processes=chosen.processes)
 
 
-def check(paths: Sequence[Path]) -> int:
-    """Print every problem of these configs; 13 when one of them cannot run, else 0."""
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MOST_PROCESSES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {MOST_PROCESSES}")
+    return int(text)
+
+
+def check(paths: Sequence[Path], processes: int = 1) -> int:
+    """Print every problem of these configs, run by so many processes; 13 when one of them cannot run, else 0."""
     from nlserver.cluster import ConfigError, judge, load, render
+    from nlserver.division import indivisible
 
     wrong = False
     for path in paths:
         try:
-            problems = judge(load(path, os.environ))
+            config = load(path, os.environ)
+            problems = [*judge(config), *(indivisible(config) if processes > 1 else ())]
         except ConfigError as error:
             problems = error.problems
         sys.stdout.write(render(problems))

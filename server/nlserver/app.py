@@ -9,15 +9,19 @@ import asyncio
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from nlserver import log
+from nlserver import log, metrics
+from nlserver.board import BEAT_SECONDS, Board, Phase, Row
 from nlserver.cluster import Config, ConfigError, judge, load, render
+from nlserver.division import indivisible
 from nlserver.errors import Error
 from nlserver.part import Part
 
@@ -30,25 +34,64 @@ READY_FD: Final = "NLSERVER_READY_FD"
 """Environment variable: the number of a descriptor that is told `READY=1` once everything serves."""
 
 
-def main(paths: Sequence[Path], *, part: str = "") -> int:
-    """Run these configs in this process until a signal ends it; returns the exit code.
+def main(paths: Sequence[Path], *, part: str = "", processes: int = 1) -> int:
+    """Run these configs in this process, or in so many, until a signal ends it; returns the exit code.
 
     13 when a config is wrong, 1 when it cannot start or a part of it fails, 143 after SIGTERM and 130 after SIGINT
     as NativeLink does. `part` names the process in its log.
     """
-    import uvloop
-
     log.configure(part)
     try:
         configs = [load(path, os.environ) for path in paths]
         problems = [problem for config in configs for problem in judge(config)]
+        if processes > 1:
+            problems += [problem for config in configs for problem in indivisible(config)]
     except ConfigError as error:
         problems = error.problems
     if any(problem.fatal for problem in problems):
         sys.stderr.write(render(problems))
         return INVALID
     _raise_file_limit(max(_files_wanted(config) for config in configs))
-    return uvloop.run(_serve(configs))
+    board = Board(processes)
+    return _serve_together(configs, board) if processes > 1 else _serve_alone(configs, board, 0)
+
+
+def _serve_alone(configs: Sequence[Config], board: Board, index: int) -> int:
+    import uvloop
+
+    row = board.rows[index]
+    row.begin(os.getpid(), time.monotonic())
+    metrics.keep_in(row.counts)
+    return uvloop.run(_serve(configs, board, row))
+
+
+def _serve_together(configs: Sequence[Config], board: Board) -> int:
+    from nlserver.group import Group
+
+    try:
+        reserved = [_reserved(config) for config in configs]
+    except Error as error:
+        _say(error)
+        return FAILED
+    addressed = [config for config, _ in reserved]
+
+    def serve(index: int, ready: int) -> int:
+        os.environ[READY_FD] = str(ready)
+        return _serve_alone(addressed, board, index)
+
+    return Group(board, serve, [one for _, held in reserved for one in held], _tell_ready).run()
+
+
+def _reserved(config: Config) -> tuple[Config, list[socket.socket]]:
+    """The config with the addresses that were taken for it, and what holds them. Raises Error."""
+    from nlserver.listener import reserve
+
+    taken = [reserve(server.listener) for server in config.servers]
+    servers = tuple(
+        replace(server, listener=replace(server.listener, socket_address=address))
+        for server, (address, _) in zip(config.servers, taken, strict=True)
+    )
+    return replace(config, servers=servers), [held for _, held in taken]
 
 
 def _files_wanted(config: Config) -> int:
@@ -63,7 +106,7 @@ def _raise_file_limit(wanted: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
 
 
-async def _serve(configs: Sequence[Config]) -> int:
+async def _serve(configs: Sequence[Config], board: Board, row: Row) -> int:
     stopping: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     _on_signals(stopping)
     started = time.time()
@@ -74,20 +117,32 @@ async def _serve(configs: Sequence[Config]) -> int:
         tasks.add(task)
         task.add_done_callback(lambda done: _ended(done, tasks, stopping))
 
-    parts = [Part(config, spawn, started, version("nlctl")) for config in configs]
+    parts = [Part(config, spawn, started, version("nlctl"), board) for config in configs]
     try:
         for part in parts:
             await part.start()
-        await _ready(parts, stopping)
+        spawn(_beat(row), "beat")
+        await _ready(parts, stopping, row)
         code = await stopping
     except Error as error:
-        sys.stderr.write(f"error: {error}\n" + (f"  fix: {error.remedy}\n" if error.remedy else ""))
+        _say(error)
         code = FAILED
+    row.enter(Phase.DRAINING, time.monotonic())
     await _stop(parts, tasks)
     return code
 
 
-async def _ready(parts: Sequence[Part], stopping: asyncio.Future[int]) -> None:
+def _say(error: Error) -> None:
+    sys.stderr.write(f"error: {error}\n" + (f"  fix: {error.remedy}\n" if error.remedy else ""))
+
+
+async def _beat(row: Row) -> None:
+    while True:
+        row.beat(time.monotonic())
+        await asyncio.sleep(BEAT_SECONDS)
+
+
+async def _ready(parts: Sequence[Part], stopping: asyncio.Future[int], row: Row) -> None:
     registered = asyncio.gather(*(part.registered() for part in parts))
     stopping.add_done_callback(lambda _: registered.cancel())
     try:
@@ -96,6 +151,11 @@ async def _ready(parts: Sequence[Part], stopping: asyncio.Future[int]) -> None:
         if not stopping.done():
             raise
         return
+    row.enter(Phase.SERVING, time.monotonic())
+    _tell_ready()
+
+
+def _tell_ready() -> None:
     if descriptor := os.environ.get(READY_FD):
         os.write(int(descriptor), b"READY=1\n")
         os.close(int(descriptor))

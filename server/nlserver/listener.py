@@ -7,6 +7,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -30,12 +31,22 @@ _FASTEST_PING_MS: Final = 5_000
 
 
 class Listener:
-    """Serves services on one address. `start` binds and accepts; `stop` lets calls under way end."""
+    """Serves services on one address. `start` binds and accepts; `stop` lets calls under way end.
+
+    `shared` when other processes listen on the address too, each with a socket of its own (see `reserve`).
+    """
 
     def __init__(
-        self, spec: HttpListenerSpec, services: Sequence[Service], routes: Sequence[Route], *, identity: bool = False
+        self,
+        spec: HttpListenerSpec,
+        services: Sequence[Service],
+        routes: Sequence[Route],
+        *,
+        identity: bool = False,
+        shared: bool = False,
     ) -> None:
         self._spec = spec
+        self._shared = shared
         self._routes = routes
         self._front: Front | None = None
         self._backend: int | None = None
@@ -43,7 +54,7 @@ class Listener:
         interceptors = (_IdentityRequired(),) if identity else ()
         self._server = grpc.aio.server(
             interceptors=interceptors,
-            options=_options(spec),
+            options=_options(spec, shared=shared),
             compression=grpc.Compression.Gzip if spec.compression.send_compression_algorithm == "gzip" else None,
         )
         names = [descriptor.full_name for service in services for descriptor in service.descriptors]
@@ -53,7 +64,7 @@ class Listener:
 
     async def start(self) -> None:
         """Bind and accept. Raises Error when the address cannot be had."""
-        listening = _bound(self._spec.socket_address, freebind=self._spec.freebind)
+        listening = _bound(self._spec, shared=self._shared)
         self.address = _text(listening.getsockname())
         if self._routes or self._spec.freebind:
             await self._start_behind_door(listening)
@@ -122,14 +133,14 @@ def _refusing(handler: Any) -> Any:
     return make(refuse)
 
 
-def _options(spec: HttpListenerSpec) -> list[tuple[str, Any]]:
+def _options(spec: HttpListenerSpec, *, shared: bool) -> list[tuple[str, Any]]:
     advanced = spec.advanced_http
     chosen: dict[str, Any] = {
         "grpc.max_receive_message_length": spec.max_decoding_message_size or _LARGEST_MESSAGE,
         "grpc.max_send_message_length": -1,
         "grpc.max_metadata_size": advanced.experimental_http2_max_header_list_size or _LARGEST_METADATA,
-        # Without this a second server would share the port silently.
-        "grpc.so_reuseport": 0,
+        # Elsewhere a second server would share the port silently.
+        "grpc.so_reuseport": int(shared),
         # Buck2 and others ping idle connections every 30 s; gRPC's own defaults answer with GOAWAY (measured).
         "grpc.http2.min_ping_interval_without_data_ms": _FASTEST_PING_MS,
         "grpc.keepalive_permit_without_calls": 1,
@@ -143,16 +154,28 @@ def _options(spec: HttpListenerSpec) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in chosen.items() if value is not None]
 
 
-def _bound(address: str, *, freebind: bool) -> socket.socket:
+def reserve(spec: HttpListenerSpec) -> tuple[str, socket.socket]:
+    """Take an address for several processes: it, with its real port, and the socket that holds it and never accepts.
+
+    Raises Error when somebody has it, which a shared socket alone would not notice.
+    """
+    with _bound(spec, shared=False) as alone:
+        address = _text(alone.getsockname())
+    return address, _bound(replace(spec, socket_address=address), shared=True, listen=False)
+
+
+def _bound(spec: HttpListenerSpec, *, shared: bool, listen: bool = True) -> socket.socket:
+    address = spec.socket_address
     host, _, port = address.rpartition(":")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if freebind:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
+        if spec.freebind:
             listening.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
         listening.bind((host.strip("[]"), int(port)))
-        listening.listen(_BACKLOG)
+        if listen:
+            listening.listen(_BACKLOG)
     except (OSError, ValueError, OverflowError) as error:
         listening.close()
         raise _bind_error(address, error) from error

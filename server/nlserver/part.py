@@ -9,9 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from nlserver import log
+from nlserver.board import Board, Phase, Standing, ailment
 from nlserver.errors import Code, Error
 from nlserver.front import Answer, Route
-from nlserver.services.health import Health, HealthService
+from nlserver.metrics import Count
+from nlserver.services.health import Health, HealthService, Report
 from nlserver.spec import Builds, Site
 from nlserver.store import store_named
 
@@ -30,7 +32,12 @@ class Part:
     """A config that runs. `start`, then `registered`; `drain` and `close` at the end."""
 
     def __init__(
-        self, config: Config, spawn: Callable[[Coroutine[Any, Any, None], str], None], started: float, version: str
+        self,
+        config: Config,
+        spawn: Callable[[Coroutine[Any, Any, None], str], None],
+        started: float,
+        version: str,
+        board: Board,
     ) -> None:
         named: dict[str, dict[str, Builds]] = {
             "store": {entry.name: entry.spec for entry in config.stores},
@@ -42,7 +49,8 @@ class Part:
         self._spawn = spawn
         self._started = started
         self._version = version
-        self._health = Health(lambda: self.site.made("store"), _health_timeout(config))
+        self._board = board
+        self._health = Health(lambda: self.site.made("store"), _health_timeout(config), self._together)
         self._listeners: list[Listener] = []
         self._workers: list[LocalWorker] = []
 
@@ -55,7 +63,7 @@ class Part:
         for scheduler in self._config.schedulers or ():
             self.site.named("scheduler", scheduler.name)
         for server in self._config.servers:
-            listener = _listener(server, self)
+            listener = _listener(server, self, shared=self._board.shared)
             await listener.start()
             self._listeners.append(listener)
         for spec in self._config.workers or ():
@@ -99,7 +107,42 @@ class Part:
         part.started.FromMilliseconds(int(self._started * 1000))
         for report in await self._health.reports():
             part.health.add(name=report.name, ok=report.state == "Ok", message=report.message)
+        for one in self._board.standings(self.site.clock.monotonic()):
+            part.processes.append(_process(one))
+        for which in Count:
+            setattr(part.counters, which.name.lower(), self._board.total(which))
         return part
+
+    def _together(self) -> list[Report]:
+        """What the processes of this server say of each other, where there are several."""
+        if not self._board.shared:
+            return []
+        standings = self._board.standings(self.site.clock.monotonic())
+        serving = sum(one.phase is Phase.SERVING and not one.stuck for one in standings)
+        said = f"{serving} of {len(standings)} processes serve"
+        return [
+            Report("processes", "Processes", "Failed", wrong)
+            if (wrong := ailment(standings))
+            else Report("processes", "Processes", "Ok", said)
+        ]
+
+
+def _process(standing: Standing) -> admin_pb2.Process:
+    from nlserver.proto import admin_pb2
+
+    phases = {
+        Phase.ABSENT: admin_pb2.Process.ABSENT,
+        Phase.STARTING: admin_pb2.Process.STARTING,
+        Phase.SERVING: admin_pb2.Process.SERVING,
+        Phase.DRAINING: admin_pb2.Process.DRAINING,
+    }
+    return admin_pb2.Process(
+        pid=standing.pid,
+        phase=phases[standing.phase],
+        phase_seconds=standing.since_seconds,
+        restarts=standing.restarts,
+        stuck=standing.stuck,
+    )
 
 
 def _health_timeout(config: Config) -> float:
@@ -111,7 +154,7 @@ def _health_timeout(config: Config) -> float:
     return float(max(limits, default=5))
 
 
-def _listener(server: ServerSpec, part: Part) -> Listener:
+def _listener(server: ServerSpec, part: Part, *, shared: bool) -> Listener:
     from nlserver.listener import Listener
 
     if server.services is None:
@@ -127,6 +170,7 @@ def _listener(server: ServerSpec, part: Part) -> Listener:
         [*services, HealthService(part.health, names)],
         _routes(server.services, part),
         identity=server.experimental_identity_header.required,
+        shared=shared,
     )
 
 

@@ -18,6 +18,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from nlserver import log
 from nlserver.errors import Code, Error, invalid
+from nlserver.metrics import Count, count
 from nlserver.reapi.status import status_of
 from nlserver.spec import Spec
 
@@ -61,6 +62,7 @@ def instance(table: Mapping[str, T], name: str) -> T:
 
 async def refuse(context: Context, error: Error) -> None:
     """End the call with this error's status; does not return."""
+    count(Count.FAILED_CALLS)
     status = status_of(error, _MOST_TRAILER_VIOLATIONS)
     trailers = (("grpc-status-details-bin", status.SerializeToString()),) if status.details else ()
     await context.abort(_STATUS_CODES[status.code], status.message, trailers)
@@ -79,6 +81,7 @@ UNREADABLE: Final = Unreadable()
 
 
 async def _guarded(context: Context, work: Awaitable[T]) -> T | None:
+    count(Count.CALLS)
     try:
         return await work
     except Error as error:
@@ -101,6 +104,7 @@ def _reader(message: type[Message]) -> Callable[[bytes], Message | Unreadable]:
     parse = message.FromString
 
     def read(data: bytes) -> Message | Unreadable:
+        count(Count.RECEIVED_BYTES, len(data))
         try:
             return parse(data)
         except DecodeError:
@@ -111,7 +115,9 @@ def _reader(message: type[Message]) -> Callable[[bytes], Message | Unreadable]:
 
 def _serialize(message: Message | bytes) -> bytes:
     # A service may answer bytes that it serialised itself, to spare a copy of a blob.
-    return message if type(message) is bytes else message.SerializeToString()  # type: ignore[union-attr]
+    data: bytes = message if type(message) is bytes else message.SerializeToString()  # type: ignore[union-attr]
+    count(Count.SENT_BYTES, len(data))
+    return data
 
 
 async def _readable(requests: Any, context: Context) -> Any:

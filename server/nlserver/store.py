@@ -43,6 +43,9 @@ class Missing(Error):
 class StoreSpec(Spec, kinds="nlserver.stores"):
     """A store, by its kind: an object with exactly one key, the kind's name."""
 
+    solitary: ClassVar[str] = ""
+    """What this kind keeps to one process, as a phrase ("keeps values in ..."); empty where processes may share it."""
+
     def build(self, site: Site) -> Store:
         """Make the store. Raises Error FAILED_PRECONDITION where it cannot be."""
         raise NotImplementedError

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from nlserver.proto import remote_execution_pb2 as nlserver_dot_proto_dot_remote__execution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anlserver/proto/admin.proto\x12\x0enlctl.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%nlserver/proto/remote_execution.proto\"\x10\n\x0eGetPartRequest\"\xa0\x01\n\x04Part\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12+\n\x07started\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tlisteners\x18\x04 \x03(\t\x12&\n\x06health\x18\x05 \x03(\x0b\x32\x16.nlctl.admin.v1.Health\x12\x12\n\nschedulers\x18\x06 \x03(\t\"3\n\x06Health\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\"\'\n\x12ListWorkersRequest\x12\x11\n\tscheduler\x18\x01 \x01(\t\">\n\x13ListWorkersResponse\x12\'\n\x07workers\x18\x01 \x03(\x0b\x32\x16.nlctl.admin.v1.Worker\"\xd7\x03\n\x06Worker\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tscheduler\x18\x03 \x01(\t\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.nlctl.admin.v1.Worker.State\x12\x46\n\nproperties\x18\x05 \x03(\x0b\x32\x32.build.bazel.remote.execution.v2.Platform.Property\x12\x45\n\tremaining\x18\x06 \x03(\x0b\x32\x32.build.bazel.remote.execution.v2.Platform.Property\x12\x1a\n\x12max_inflight_tasks\x18\x07 \x01(\x04\x12\x12\n\noperations\x18\x08 \x03(\t\x12-\n\tconnected\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_seen\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcompleted\x18\x0b \x01(\x04\"C\n\x05State\x12\x0b\n\x07UNKNOWN\x10\x00\x12\t\n\x05READY\x10\x01\x12\x08\n\x04\x42USY\x10\x02\x12\x0c\n\x08\x44RAINING\x10\x03\x12\n\n\x06PAUSED\x10\x04\"\x80\x01\n\x15ListOperationsRequest\x12\x11\n\tscheduler\x18\x01 \x01(\t\x12\x45\n\x06stages\x18\x02 \x03(\x0e\x32\x35.build.bazel.remote.execution.v2.ExecutionStage.Value\x12\r\n\x05limit\x18\x03 \x01(\r\"V\n\x16ListOperationsResponse\x12-\n\noperations\x18\x01 \x03(\x0b\x32\x19.nlctl.admin.v1.Operation\x12\r\n\x05total\x18\x02 \x01(\x04\"\xaa\x04\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tscheduler\x18\x02 \x01(\t\x12\x15\n\rinstance_name\x18\x03 \x01(\t\x12>\n\raction_digest\x18\x04 \x01(\x0b\x32\'.build.bazel.remote.execution.v2.Digest\x12N\n\x0f\x64igest_function\x18\x05 \x01(\x0e\x32\x35.build.bazel.remote.execution.v2.DigestFunction.Value\x12\x44\n\x05stage\x18\x06 \x01(\x0e\x32\x35.build.bazel.remote.execution.v2.ExecutionStage.Value\x12\x10\n\x08priority\x18\x07 \x01(\x05\x12)\n\x05since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06queued\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tworker_id\x18\n \x01(\t\x12\x10\n\x08\x61ttempts\x18\x0b \x01(\r\x12\x0f\n\x07waiters\x18\x0c \x01(\r\x12\x46\n\nproperties\x18\r \x03(\x0b\x32\x32.build.bazel.remote.execution.v2.Platform.Property\x12\x13\n\x0b\x65xplanation\x18\x0e \x01(\t\x12\x15\n\runsatisfiable\x18\x0f \x01(\x08\"8\n\x17\x45xplainOperationRequest\x12\x11\n\tscheduler\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"e\n\x0b\x45xplanation\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12\x15\n\runsatisfiable\x18\x02 \x01(\x08\x12.\n\x07workers\x18\x03 \x03(\x0b\x32\x1d.nlctl.admin.v1.WorkerVerdict\"\xb5\x01\n\rWorkerVerdict\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x13\n\x0bworker_name\x18\x02 \x01(\t\x12\x36\n\x07verdict\x18\x03 \x01(\x0e\x32%.nlctl.admin.v1.WorkerVerdict.Verdict\x12\x0e\n\x06reason\x18\x04 \x01(\t\"4\n\x07Verdict\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x07\n\x03NOW\x10\x01\x12\x08\n\x04\x42USY\x10\x02\x12\t\n\x05NEVER\x10\x03\x32\xdb\x02\n\x05\x41\x64min\x12?\n\x07GetPart\x12\x1e.nlctl.admin.v1.GetPartRequest\x1a\x14.nlctl.admin.v1.Part\x12V\n\x0bListWorkers\x12\".nlctl.admin.v1.ListWorkersRequest\x1a#.nlctl.admin.v1.ListWorkersResponse\x12_\n\x0eListOperations\x12%.nlctl.admin.v1.ListOperationsRequest\x1a&.nlctl.admin.v1.ListOperationsResponse\x12X\n\x10\x45xplainOperation\x12\'.nlctl.admin.v1.ExplainOperationRequest\x1a\x1b.nlctl.admin.v1.Explanationb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anlserver/proto/admin.proto\x12\x0enlctl.admin.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a%nlserver/proto/remote_execution.proto\"\x10\n\x0eGetPartRequest\"\xf8\x01\n\x04Part\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\x05\x12+\n\x07started\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tlisteners\x18\x04 \x03(\t\x12&\n\x06health\x18\x05 \x03(\x0b\x32\x16.nlctl.admin.v1.Health\x12\x12\n\nschedulers\x18\x06 \x03(\t\x12*\n\tprocesses\x18\x07 \x03(\x0b\x32\x17.nlctl.admin.v1.Process\x12*\n\x08\x63ounters\x18\x08 \x01(\x0b\x32\x18.nlctl.admin.v1.Counters\"\xba\x01\n\x07Process\x12\x0b\n\x03pid\x18\x01 \x01(\x05\x12,\n\x05phase\x18\x02 \x01(\x0e\x32\x1d.nlctl.admin.v1.Process.Phase\x12\x15\n\rphase_seconds\x18\x03 \x01(\x01\x12\x10\n\x08restarts\x18\x04 \x01(\r\x12\r\n\x05stuck\x18\x05 \x01(\x08\"<\n\x05Phase\x12\n\n\x06\x41\x42SENT\x10\x00\x12\x0c\n\x08STARTING\x10\x01\x12\x0b\n\x07SERVING\x10\x02\x12\x0c\n\x08\x44RAINING\x10\x03\"[\n\x08\x43ounters\x12\r\n\x05\x63\x61lls\x18\x01 \x01(\x04\x12\x14\n\x0c\x66\x61iled_calls\x18\x02 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x03 \x01(\x04\x12\x12\n\nsent_bytes\x18\x04 \x01(\x04\"3\n\x06Health\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0f\n\x07message\x18\x03 \x01(\t\"\'\n\x12ListWorkersRequest\x12\x11\n\tscheduler\x18\x01 \x01(\t\">\n\x13ListWorkersResponse\x12\'\n\x07workers\x18\x01 \x03(\x0b\x32\x16.nlctl.admin.v1.Worker\"\xd7\x03\n\x06Worker\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tscheduler\x18\x03 \x01(\t\x12+\n\x05state\x18\x04 \x01(\x0e\x32\x1c.nlctl.admin.v1.Worker.State\x12\x46\n\nproperties\x18\x05 \x03(\x0b\x32\x32.build.bazel.remote.execution.v2.Platform.Property\x12\x45\n\tremaining\x18\x06 \x03(\x0b\x32\x32.build.bazel.remote.execution.v2.Platform.Property\x12\x1a\n\x12max_inflight_tasks\x18\x07 \x01(\x04\x12\x12\n\noperations\x18\x08 \x03(\t\x12-\n\tconnected\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_seen\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcompleted\x18\x0b \x01(\x04\"C\n\x05State\x12\x0b\n\x07UNKNOWN\x10\x00\x12\t\n\x05READY\x10\x01\x12\x08\n\x04\x42USY\x10\x02\x12\x0c\n\x08\x44RAINING\x10\x03\x12\n\n\x06PAUSED\x10\x04\"\x80\x01\n\x15ListOperationsRequest\x12\x11\n\tscheduler\x18\x01 \x01(\t\x12\x45\n\x06stages\x18\x02 \x03(\x0e\x32\x35.build.bazel.remote.execution.v2.ExecutionStage.Value\x12\r\n\x05limit\x18\x03 \x01(\r\"V\n\x16ListOperationsResponse\x12-\n\noperations\x18\x01 \x03(\x0b\x32\x19.nlctl.admin.v1.Operation\x12\r\n\x05total\x18\x02 \x01(\x04\"\xaa\x04\n\tOperation\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\tscheduler\x18\x02 \x01(\t\x12\x15\n\rinstance_name\x18\x03 \x01(\t\x12>\n\raction_digest\x18\x04 \x01(\x0b\x32\'.build.bazel.remote.execution.v2.Digest\x12N\n\x0f\x64igest_function\x18\x05 \x01(\x0e\x32\x35.build.bazel.remote.execution.v2.DigestFunction.Value\x12\x44\n\x05stage\x18\x06 \x01(\x0e\x32\x35.build.bazel.remote.execution.v2.ExecutionStage.Value\x12\x10\n\x08priority\x18\x07 \x01(\x05\x12)\n\x05since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06queued\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tworker_id\x18\n \x01(\t\x12\x10\n\x08\x61ttempts\x18\x0b \x01(\r\x12\x0f\n\x07waiters\x18\x0c \x01(\r\x12\x46\n\nproperties\x18\r \x03(\x0b\x32\x32.build.bazel.remote.execution.v2.Platform.Property\x12\x13\n\x0b\x65xplanation\x18\x0e \x01(\t\x12\x15\n\runsatisfiable\x18\x0f \x01(\x08\"8\n\x17\x45xplainOperationRequest\x12\x11\n\tscheduler\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\t\"e\n\x0b\x45xplanation\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12\x15\n\runsatisfiable\x18\x02 \x01(\x08\x12.\n\x07workers\x18\x03 \x03(\x0b\x32\x1d.nlctl.admin.v1.WorkerVerdict\"\xb5\x01\n\rWorkerVerdict\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x13\n\x0bworker_name\x18\x02 \x01(\t\x12\x36\n\x07verdict\x18\x03 \x01(\x0e\x32%.nlctl.admin.v1.WorkerVerdict.Verdict\x12\x0e\n\x06reason\x18\x04 \x01(\t\"4\n\x07Verdict\x12\x0b\n\x07UNKNOWN\x10\x00\x12\x07\n\x03NOW\x10\x01\x12\x08\n\x04\x42USY\x10\x02\x12\t\n\x05NEVER\x10\x03\x32\xdb\x02\n\x05\x41\x64min\x12?\n\x07GetPart\x12\x1e.nlctl.admin.v1.GetPartRequest\x1a\x14.nlctl.admin.v1.Part\x12V\n\x0bListWorkers\x12\".nlctl.admin.v1.ListWorkersRequest\x1a#.nlctl.admin.v1.ListWorkersResponse\x12_\n\x0eListOperations\x12%.nlctl.admin.v1.ListOperationsRequest\x1a&.nlctl.admin.v1.ListOperationsResponse\x12X\n\x10\x45xplainOperation\x12\'.nlctl.admin.v1.ExplainOperationRequest\x1a\x1b.nlctl.admin.v1.Explanationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,31 +36,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPARTREQUEST']._serialized_start=118
   _globals['_GETPARTREQUEST']._serialized_end=134
   _globals['_PART']._serialized_start=137
-  _globals['_PART']._serialized_end=297
-  _globals['_HEALTH']._serialized_start=299
-  _globals['_HEALTH']._serialized_end=350
-  _globals['_LISTWORKERSREQUEST']._serialized_start=352
-  _globals['_LISTWORKERSREQUEST']._serialized_end=391
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=393
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=455
-  _globals['_WORKER']._serialized_start=458
-  _globals['_WORKER']._serialized_end=929
-  _globals['_WORKER_STATE']._serialized_start=862
-  _globals['_WORKER_STATE']._serialized_end=929
-  _globals['_LISTOPERATIONSREQUEST']._serialized_start=932
-  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1060
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1062
-  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1148
-  _globals['_OPERATION']._serialized_start=1151
-  _globals['_OPERATION']._serialized_end=1705
-  _globals['_EXPLAINOPERATIONREQUEST']._serialized_start=1707
-  _globals['_EXPLAINOPERATIONREQUEST']._serialized_end=1763
-  _globals['_EXPLANATION']._serialized_start=1765
-  _globals['_EXPLANATION']._serialized_end=1866
-  _globals['_WORKERVERDICT']._serialized_start=1869
-  _globals['_WORKERVERDICT']._serialized_end=2050
-  _globals['_WORKERVERDICT_VERDICT']._serialized_start=1998
-  _globals['_WORKERVERDICT_VERDICT']._serialized_end=2050
-  _globals['_ADMIN']._serialized_start=2053
-  _globals['_ADMIN']._serialized_end=2400
+  _globals['_PART']._serialized_end=385
+  _globals['_PROCESS']._serialized_start=388
+  _globals['_PROCESS']._serialized_end=574
+  _globals['_PROCESS_PHASE']._serialized_start=514
+  _globals['_PROCESS_PHASE']._serialized_end=574
+  _globals['_COUNTERS']._serialized_start=576
+  _globals['_COUNTERS']._serialized_end=667
+  _globals['_HEALTH']._serialized_start=669
+  _globals['_HEALTH']._serialized_end=720
+  _globals['_LISTWORKERSREQUEST']._serialized_start=722
+  _globals['_LISTWORKERSREQUEST']._serialized_end=761
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=763
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=825
+  _globals['_WORKER']._serialized_start=828
+  _globals['_WORKER']._serialized_end=1299
+  _globals['_WORKER_STATE']._serialized_start=1232
+  _globals['_WORKER_STATE']._serialized_end=1299
+  _globals['_LISTOPERATIONSREQUEST']._serialized_start=1302
+  _globals['_LISTOPERATIONSREQUEST']._serialized_end=1430
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_start=1432
+  _globals['_LISTOPERATIONSRESPONSE']._serialized_end=1518
+  _globals['_OPERATION']._serialized_start=1521
+  _globals['_OPERATION']._serialized_end=2075
+  _globals['_EXPLAINOPERATIONREQUEST']._serialized_start=2077
+  _globals['_EXPLAINOPERATIONREQUEST']._serialized_end=2133
+  _globals['_EXPLANATION']._serialized_start=2135
+  _globals['_EXPLANATION']._serialized_end=2236
+  _globals['_WORKERVERDICT']._serialized_start=2239
+  _globals['_WORKERVERDICT']._serialized_end=2420
+  _globals['_WORKERVERDICT_VERDICT']._serialized_start=2368
+  _globals['_WORKERVERDICT_VERDICT']._serialized_end=2420
+  _globals['_ADMIN']._serialized_start=2423
+  _globals['_ADMIN']._serialized_end=2770
 # @@protoc_insertion_point(module_scope)

@@ -41,7 +41,7 @@ Global___GetPartRequest: _TypeAlias = GetPartRequest  # noqa: Y015
 
 @_typing.final
 class Part(_message.Message):
-    """One process."""
+    """One server: a process, or several that serve the same listeners."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -51,6 +51,8 @@ class Part(_message.Message):
     LISTENERS_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
     SCHEDULERS_FIELD_NUMBER: _builtins.int
+    PROCESSES_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     pid: _builtins.int
     @_builtins.property
@@ -61,6 +63,14 @@ class Part(_message.Message):
     def health(self) -> _containers.RepeatedCompositeFieldContainer[Global___Health]: ...
     @_builtins.property
     def schedulers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def processes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Process]:
+        """The processes that make this server; `pid` and `started` above are of the one that answers."""
+
+    @_builtins.property
+    def counters(self) -> Global___Counters:
+        """Of all processes together."""
+
     def __init__(
         self,
         *,
@@ -70,14 +80,105 @@ class Part(_message.Message):
         listeners: _abc.Iterable[_builtins.str] | None = ...,
         health: _abc.Iterable[Global___Health] | None = ...,
         schedulers: _abc.Iterable[_builtins.str] | None = ...,
+        processes: _abc.Iterable[Global___Process] | None = ...,
+        counters: Global___Counters | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["started", b"started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["health", b"health", "listeners", b"listeners", "pid", b"pid", "schedulers", b"schedulers", "started", b"started", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "health", b"health", "listeners", b"listeners", "pid", b"pid", "processes", b"processes", "schedulers", b"schedulers", "started", b"started", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Part: _TypeAlias = Part  # noqa: Y015
+
+@_typing.final
+class Process(_message.Message):
+    """One of the processes of a server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Phase:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _PhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Process._Phase.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        ABSENT: Process._Phase.ValueType  # 0
+        """Being started again."""
+        STARTING: Process._Phase.ValueType  # 1
+        SERVING: Process._Phase.ValueType  # 2
+        DRAINING: Process._Phase.ValueType  # 3
+
+    class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper): ...
+    ABSENT: Process.Phase.ValueType  # 0
+    """Being started again."""
+    STARTING: Process.Phase.ValueType  # 1
+    SERVING: Process.Phase.ValueType  # 2
+    DRAINING: Process.Phase.ValueType  # 3
+
+    PID_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    PHASE_SECONDS_FIELD_NUMBER: _builtins.int
+    RESTARTS_FIELD_NUMBER: _builtins.int
+    STUCK_FIELD_NUMBER: _builtins.int
+    pid: _builtins.int
+    phase: Global___Process.Phase.ValueType
+    phase_seconds: _builtins.float
+    """How long it has been in this phase."""
+    restarts: _builtins.int
+    """How often a process in this place was started again."""
+    stuck: _builtins.bool
+    """It serves, but gave no sign of life for long."""
+    def __init__(
+        self,
+        *,
+        pid: _builtins.int = ...,
+        phase: Global___Process.Phase.ValueType = ...,
+        phase_seconds: _builtins.float = ...,
+        restarts: _builtins.int = ...,
+        stuck: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["phase", b"phase", "phase_seconds", b"phase_seconds", "pid", b"pid", "restarts", b"restarts", "stuck", b"stuck"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Process: _TypeAlias = Process  # noqa: Y015
+
+@_typing.final
+class Counters(_message.Message):
+    """What was counted since the server started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    FAILED_CALLS_FIELD_NUMBER: _builtins.int
+    RECEIVED_BYTES_FIELD_NUMBER: _builtins.int
+    SENT_BYTES_FIELD_NUMBER: _builtins.int
+    calls: _builtins.int
+    """Calls that were answered, in whatever way."""
+    failed_calls: _builtins.int
+    """Calls among them that ended with an error status; a miss is one."""
+    received_bytes: _builtins.int
+    """Bytes of the messages that came in, without what the connection adds."""
+    sent_bytes: _builtins.int
+    """Bytes of the messages that went out."""
+    def __init__(
+        self,
+        *,
+        calls: _builtins.int = ...,
+        failed_calls: _builtins.int = ...,
+        received_bytes: _builtins.int = ...,
+        sent_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "failed_calls", b"failed_calls", "received_bytes", b"received_bytes", "sent_bytes", b"sent_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Counters: _TypeAlias = Counters  # noqa: Y015
 
 @_typing.final
 class Health(_message.Message):

@@ -33,7 +33,7 @@ class HealthSpec(Spec):
 
 @dataclass(frozen=True)
 class Report:
-    """What one store said of itself: `state` is Ok, Failed or Timeout, `message` its reason."""
+    """What a store or the group of processes said: `state` is Ok, Failed or Timeout, `message` its reason."""
 
     name: str
     kind: str
@@ -42,16 +42,26 @@ class Report:
 
 
 class Health:
-    """Asks the root stores of a process; shared by the gRPC service, the HTTP route and the admin service."""
+    """Asks the root stores of a process; shared by the gRPC service, the HTTP route and the admin service.
 
-    def __init__(self, stores: Callable[[], Mapping[str, Store]], timeout_seconds: float = 5.0) -> None:
+    `others` reports what concerns more than this process.
+    """
+
+    def __init__(
+        self,
+        stores: Callable[[], Mapping[str, Store]],
+        timeout_seconds: float = 5.0,
+        others: Callable[[], Sequence[Report]] = tuple,
+    ) -> None:
         self._stores = stores
         self._timeout = timeout_seconds
+        self._others = others
         self.draining = False
 
     async def reports(self) -> list[Report]:
-        """One report for each root store, in config order."""
-        return list(await asyncio.gather(*(self._ask(name, store) for name, store in self._stores().items())))
+        """One report for each root store, in config order, then those on what is not a store."""
+        asked = await asyncio.gather(*(self._ask(name, store) for name, store in self._stores().items()))
+        return [*asked, *self._others()]
 
     async def serving(self) -> bool:
         """Whether clients should send work here."""

@@ -18,6 +18,8 @@ from nlserver.streams import CHUNK_BYTES, Chunks, once
 class MemorySpec(StoreSpec, tag="memory"):
     """Keeps values in memory; they are gone when the process ends."""
 
+    solitary = "keeps values in the memory of one process"
+
     eviction_policy: EvictionPolicy | None = None
     """Limits; without them memory is filled until the system runs out of it."""
 
