@@ -34,7 +34,7 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "up",
         "Start a cluster, or bring it to the asked shape",
         RUN,
-        frozenset({"--workers", "--name", "--cas-size", "--base-port", "--wait-timeout"}),
+        frozenset({"--workers", "--name", "--cas-size", "--cas-processes", "--base-port", "--wait-timeout"}),
     ),
     ("down",): Leaf("down", "Stop a cluster; --wipe removes its data", RUN, frozenset({"--name", "--grace"})),
     ("status",): Leaf("status", "Is it healthy, and what needs attention", LOOK, frozenset({"--name"})),

@@ -9,7 +9,7 @@ import typer
 from nlctl.exits import Exit
 from nlctl.launch.backend import Report
 from nlctl.launch.ledger import Ledger, Record
-from nlctl.launch.process import proportional_bytes, usage
+from nlctl.launch.process import children, proportional_bytes, usage
 from nlctl.session import Session
 from nlctl.ui import Column, human_bytes, human_span
 
@@ -45,7 +45,8 @@ def command(ctx: typer.Context, name: Annotated[str, typer.Option(help="Which cl
 
 
 def _row(ledger: Ledger, record: Record, report: Report) -> dict[str, Any]:
-    used = usage(report.pid) if report.pid else None
+    pids = _pids(report, record)
+    used = [one for one in map(usage, pids) if one is not None]
     ports = {"cas": (record.ports.cas,), "scheduler": (record.ports.scheduler, record.ports.worker_api)}
     return {
         "name": report.name,
@@ -53,11 +54,19 @@ def _row(ledger: Ledger, record: Record, report: Report) -> dict[str, Any]:
         "pid": report.pid,
         "ports": list(ports.get(report.name, ())),
         "since_ms": report.since_ms,
-        "cpu_ms": int(used[0] * 1000) if used else None,
-        "rss_bytes": used[1] if used else None,
-        "pss_bytes": proportional_bytes(report.pid) if report.pid else None,
+        "processes": len(pids) - 1 if len(pids) > 1 else len(pids),
+        "cpu_ms": int(sum(seconds for seconds, _ in used) * 1000) if used else None,
+        "rss_bytes": sum(resident for _, resident in used) if used else None,
+        "pss_bytes": sum(filter(None, map(proportional_bytes, pids))) if used else None,
         "restarts": report.restarts,
         "last_exit": report.last_exit,
         "config": report.config,
         "log": str(ledger.log(report.name)),
     }
+
+
+def _pids(report: Report, record: Record) -> list[int]:
+    """The processes of this part: itself, and those that serve under it where there are several."""
+    if report.pid is None:
+        return []
+    return [report.pid, *(children(report.pid) if report.name == "cas" and record.cas_processes > 1 else ())]

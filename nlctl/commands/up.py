@@ -32,6 +32,9 @@ def command(
     name: Annotated[str, typer.Option(help="Which cluster; the latest one, or dev.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show the plan and change nothing.")] = False,
     cas_size: Annotated[str | None, typer.Option(help="Most that the CAS keeps: 10gb, 500mb, 2Gi.")] = None,
+    cas_processes: Annotated[
+        int | None, typer.Option(help="How many processes serve the CAS; by the number of cores for a new cluster.")
+    ] = None,
     base_port: Annotated[str | None, typer.Option(help="First port P (P, P+1, P+10), or auto.")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return before the cluster is ready.")] = False,
     wait_timeout: Annotated[str, typer.Option(help="Longest wait until it is ready.")] = "60s",
@@ -43,7 +46,7 @@ def command(
     Running it again changes nothing; with another number of workers it adds them, or drains and stops the last ones.
     """
     session: Session = ctx.obj
-    asked = Asked(workers, _size(cas_size), base_port, not no_wait, seconds(wait_timeout), keep_on_fail)
+    asked = Asked(workers, _size(cas_size), cas_processes, base_port, not no_wait, seconds(wait_timeout), keep_on_fail)
     ledger = session.ledger(name)
     with ExitStack() as lock:
         if not dry_run:
@@ -119,6 +122,7 @@ def _document(made: Plan, ledger: Ledger, *, dry_run: bool) -> dict[str, Any]:
         "dry_run": dry_run,
         "changed": made.changes,
         "workers": made.wish.workers,
+        "cas_processes": made.wish.cas_processes,
         "endpoints": {
             "cas": f"grpc://{HOST}:{ports.cas}",
             "scheduler": f"grpc://{HOST}:{ports.scheduler}",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from nlctl.launch import journal
+from nlctl.launch.roster import Wanted
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
@@ -19,20 +20,21 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 READY_FD: Final = "NLSERVER_READY_FD"
 
 
-def become(name: str, config: Path, log: Path, ready: int, supervisor: int) -> int:
-    """Run this config in this process, which was just forked; returns the exit code.
+def become(wanted: Wanted, log: Path, ready: int, supervisor: int) -> int:
+    """Run this member in this process, which was just forked; returns the exit code.
 
     `ready` is the write end of the pipe that is told once it serves. SIGTERM reaches it when the supervisor dies,
     also by kill -9, so that no part is orphaned.
     """
     separate(supervisor)
     journal.redirect(log)
-    journal.keep_small(log)
-    entitle(f"nlserver {config}", short=f"nl:{name}")
+    entitle(f"nlserver {wanted.config}", short=f"nl:{wanted.name}")
     os.environ[READY_FD] = str(ready)
     from nlserver import app
 
-    return app.main([config], part=name)
+    return app.main(
+        [Path(wanted.config)], part=wanted.name, processes=wanted.processes, tidy=lambda: journal.rotate(log)
+    )
 
 
 def separate(supervisor: int) -> None:

@@ -6,15 +6,12 @@ not promise.
 
 from __future__ import annotations
 
+import fcntl
 import os
-import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 LARGEST: Final = 32 << 20
-_LOOK_SECONDS: Final = 5.0
-_STACK_BYTES: Final = 128 << 10
 
 
 def redirect(path: Path) -> None:
@@ -25,20 +22,18 @@ def redirect(path: Path) -> None:
     _open(path)
 
 
-def keep_small(path: Path, largest: int = LARGEST) -> None:
-    """Look after the file's size from a thread, as long as this process lives. Not for processes that fork."""
-    before = threading.stack_size(_STACK_BYTES)
-    threading.Thread(target=_keep_small, args=(path, largest), name="journal", daemon=True).start()
-    threading.stack_size(before)
+def rotate(path: Path, largest: int = LARGEST) -> None:
+    """Start a new file when this one is too large; the old one becomes `NAME.log.1`. Cheap when it is not.
 
-
-def rotate(path: Path, largest: int = LARGEST) -> bool:
-    """Start a new file when this one is too large; the old one becomes `NAME.log.1`. Answers whether it did."""
-    if os.fstat(2).st_size < largest:
-        return False
-    os.replace(path, previous(path))
+    The processes of one part write to one file: the first that finds it too large moves it away, the others follow.
+    """
+    ours = os.fstat(2)
+    if ours.st_size < largest and _is_at(ours, path):
+        return
+    fcntl.flock(2, fcntl.LOCK_EX)
+    if _is_at(ours, path):
+        os.replace(path, previous(path))
     _open(path)
-    return True
 
 
 def previous(path: Path) -> Path:
@@ -46,15 +41,15 @@ def previous(path: Path) -> Path:
     return path.with_name(path.name + ".1")
 
 
+def _is_at(file: os.stat_result, path: Path) -> bool:
+    try:
+        return os.path.samestat(file, os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
 def _open(path: Path) -> None:
     fresh = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     os.dup2(fresh, 1)
     os.dup2(fresh, 2)
     os.close(fresh)
-
-
-def _keep_small(path: Path, largest: int) -> None:
-    pause = threading.Event()
-    while not pause.wait(_LOOK_SECONDS):
-        with suppress(OSError):
-            rotate(path, largest)

@@ -35,10 +35,11 @@ class Record:
     ports: Ports
     created: float
     generated: Mapping[str, str] = field(default_factory=dict)
+    cas_processes: int = 1
 
     def wish(self, data: Path) -> Wish:
         """The shape in which it was."""
-        return Wish(self.name, self.workers, self.cas_size, self.ports, data)
+        return Wish(self.name, self.workers, self.cas_size, self.ports, data, cas_processes=self.cas_processes)
 
 
 class Ledger:
@@ -85,6 +86,8 @@ class Ledger:
                 fixes=[fix("use the nlctl that started it, or remove the folder")],
             )
         values: dict[str, Any] = {key: document[key] for key in ("name", "workers", "cas_size", "created", "generated")}
+        # Clusters of earlier versions have no such number.
+        values["cas_processes"] = document.get("cas_processes", 1)
         return Record(ports=Ports(**document["ports"]), **values)
 
     def save(self, record: Record) -> None:

@@ -63,6 +63,15 @@ def proportional_bytes(pid: int) -> int | None:
     return None
 
 
+def children(pid: int) -> list[int]:
+    """The processes that this one started and that still run."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(child) for child in file.read().split()]
+    except OSError:
+        return []
+
+
 def end(who: Iterable[Identity], grace_seconds: float) -> list[Identity]:
     """Ask these processes to end, kill what is left after the grace; returns those that had to be killed."""
     watched = {descriptor: one for one in who if (descriptor := _watch(one)) is not None}

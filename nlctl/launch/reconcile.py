@@ -20,7 +20,17 @@ from nlctl.launch.plan import Wanted as Planned
 from nlctl.launch.process import end
 from nlctl.launch.roster import Wanted
 from nlctl.launch.templates import template
-from nlctl.launch.wish import Member, Ports, Wish, fingerprint, members, rendered, workers_of
+from nlctl.launch.wish import (
+    Member,
+    Ports,
+    Wish,
+    cas_processes,
+    checked_processes,
+    fingerprint,
+    members,
+    rendered,
+    workers_of,
+)
 from nlctl.ui import Ui
 
 DEFAULT_WORKERS: Final = 3
@@ -37,6 +47,7 @@ class Asked:
 
     workers: int | None = None
     cas_size: str | None = None
+    cas_processes: int | None = None
     base_port: str | None = None
     wait: bool = True
     wait_seconds: float = 60.0
@@ -54,8 +65,9 @@ class Config:
 
     @property
     def fingerprint(self) -> str:
-        """Of the content that the member runs with."""
-        return fingerprint(self.text)
+        """Of what the member runs: the content, and by how many processes."""
+        processes = self.member.processes
+        return fingerprint(self.text if processes == 1 else f"{processes} processes: {self.text}")
 
 
 @dataclass
@@ -85,7 +97,7 @@ class Plan:
     def wanted(self, ledger: Ledger) -> list[Wanted]:
         """For the backend."""
         return [
-            Wanted(c.member.name, str(ledger.config(c.member.name)), c.fingerprint, c.member.after)
+            Wanted(c.member.name, str(ledger.config(c.member.name)), c.fingerprint, c.member.after, c.member.processes)
             for c in self.configs
         ]
 
@@ -103,12 +115,19 @@ def plan(ledger: Ledger, asked: Asked, reports: Sequence[Report] | None) -> Plan
         chosen,
         ledger.data,
         _isa(),
+        _cas_processes(asked, record),
     )
     generated = record.generated if record else {}
     configs = [_config(member, ledger.config(member.name), generated) for member in members(wish)]
     running = {one.name: Running(one.fingerprint, one.state) for one in reports or ()}
     planned = [Planned(c.member.name, c.fingerprint, c.member.summary, c.edited) for c in configs]
     return Plan(wish, configs, steps(planned, running), notes)
+
+
+def _cas_processes(asked: Asked, record: Record | None) -> int:
+    if asked.cas_processes is not None:
+        return checked_processes(asked.cas_processes)
+    return record.cas_processes if record else cas_processes(len(os.sched_getaffinity(0)))
 
 
 def _isa() -> str:
@@ -232,7 +251,8 @@ class Reconciliation:
         generated = {config.member.name: config.generated for config in made.configs}
         wish = made.wish
         created = old.created if old else time.time()
-        self._ledger.save(Record(wish.name, wish.workers, wish.cas_size, wish.ports, created, generated))
+        shape = (wish.name, wish.workers, wish.cas_size, wish.ports)
+        self._ledger.save(Record(*shape, created, generated, wish.cas_processes))
         self._ui.step("up", "configs", f"configs written        {self._ledger.configs}", files=len(written))
 
     def _prove(self, made: Plan) -> None:

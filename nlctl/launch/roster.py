@@ -33,12 +33,15 @@ _ALIVE: Final = frozenset({State.STARTING, State.READY, State.STOPPING})
 
 @dataclass(frozen=True)
 class Wanted:
-    """A member to run: its config file, that file's fingerprint, and the members that must be ready first."""
+    """A member to run: its config file, the fingerprint of what it runs, the members that must be ready first, and
+    how many processes serve it.
+    """
 
     name: str
     config: str
     fingerprint: str
     after: tuple[str, ...] = ()
+    processes: int = 1
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class Supervisor:
         self,
         ledger: Ledger,
         listening: socket.socket,
-        become: Callable[[str, Path, Path, int, int], int] = child.become,
+        become: Callable[[Wanted, Path, int, int], int] = child.become,
     ) -> None:
         self._become_member = become
         self._ledger = ledger
@@ -162,7 +162,7 @@ class Supervisor:
             client.connection.close()
         for descriptor in (*self._pipes.values(), *self._pidfds.values(), self._wake_read, self._wake_write):
             os.close(descriptor)
-        return self._become_member(wanted.name, Path(wanted.config), self._ledger.log(wanted.name), ready, supervisor)
+        return self._become_member(wanted, self._ledger.log(wanted.name), ready, supervisor)
 
     def _ready(self, name: str) -> None:
         said = os.read(self._pipes[name], 64)

@@ -13,6 +13,8 @@ from nlctl.faults import USAGE, Fault, fix
 
 HOST: Final = "127.0.0.1"
 MOST_WORKERS: Final = 500
+MOST_PROCESSES: Final = 64
+_MOST_CAS_PROCESSES: Final = 4
 AIM: Final = "nlctl-worker"
 """The platform property that each worker offers with its own name, so that an action can be aimed at it."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
@@ -40,7 +42,7 @@ class Ports:
 @dataclass(frozen=True)
 class Wish:
     """The asked shape of a cluster. `data` is the folder that its stores and workers write in, `isa` what
-    workers offer as ISA.
+    workers offer as ISA, `cas_processes` how many processes serve the CAS.
     """
 
     name: str
@@ -49,11 +51,12 @@ class Wish:
     ports: Ports
     data: Path
     isa: str = "x86-64"
+    cas_processes: int = 1
 
 
 @dataclass(frozen=True)
 class Member:
-    """One process: its template and the values for it, the members that must be ready first, where it listens."""
+    """One part: its template and the values for it, the members that must be ready first, where it listens."""
 
     name: str
     template: str
@@ -61,6 +64,19 @@ class Member:
     after: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
     summary: str = ""
+    processes: int = 1
+
+
+def cas_processes(cores: int) -> int:
+    """How many processes serve the CAS where nobody said it: workers and the scheduler need most of few cores."""
+    return max(1, min(_MOST_CAS_PROCESSES, cores // 2 if cores > 2 else 1))
+
+
+def checked_processes(count: int) -> int:
+    """A number of processes for the CAS. Raises Fault USAGE for a count that is not from 1 to 64."""
+    if not 1 <= count <= MOST_PROCESSES:
+        raise Fault(USAGE, f"{count} processes cannot serve the CAS", fixes=[fix(f"ask for 1 to {MOST_PROCESSES}")])
+    return count
 
 
 def checked_name(name: str) -> str:
@@ -90,7 +106,8 @@ def members(wish: Wish) -> list[Member]:
         "cas.json5",
         {"CAS_LISTEN": f"{HOST}:{ports.cas}", "CAS_SIZE": wish.cas_size, "DATA": str(data)},
         ports=(ports.cas,),
-        summary=f"grpc://{HOST}:{ports.cas}   filesystem, {wish.cas_size}",
+        summary=f"grpc://{HOST}:{ports.cas}   filesystem, {wish.cas_size}{_times(wish.cas_processes)}",
+        processes=wish.cas_processes,
     )
     scheduler = Member(
         "scheduler",
@@ -104,6 +121,10 @@ def members(wish: Wish) -> list[Member]:
         summary=f"grpc://{HOST}:{ports.scheduler}   worker API and admin on :{ports.worker_api}",
     )
     return [cas, scheduler, *(_worker(name, wish, endpoints) for name in worker_names(wish.workers))]
+
+
+def _times(processes: int) -> str:
+    return f", {processes} processes" if processes > 1 else ""
 
 
 def _worker(name: str, wish: Wish, endpoints: Mapping[str, str]) -> Member:

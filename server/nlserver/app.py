@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -34,11 +34,12 @@ READY_FD: Final = "NLSERVER_READY_FD"
 """Environment variable: the number of a descriptor that is told `READY=1` once everything serves."""
 
 
-def main(paths: Sequence[Path], *, part: str = "", processes: int = 1) -> int:
+def main(paths: Sequence[Path], *, part: str = "", processes: int = 1, tidy: Callable[[], None] = lambda: None) -> int:
     """Run these configs in this process, or in so many, until a signal ends it; returns the exit code.
 
     13 when a config is wrong, 1 when it cannot start or a part of it fails, 143 after SIGTERM and 130 after SIGINT
-    as NativeLink does. `part` names the process in its log.
+    as NativeLink does. `part` names the process in its log; `tidy` is called about once a second in each process, for
+    whoever looks after the log's file.
     """
     log.configure(part)
     try:
@@ -53,19 +54,19 @@ def main(paths: Sequence[Path], *, part: str = "", processes: int = 1) -> int:
         return INVALID
     _raise_file_limit(max(_files_wanted(config) for config in configs))
     board = Board(processes)
-    return _serve_together(configs, board) if processes > 1 else _serve_alone(configs, board, 0)
+    return _serve_together(configs, board, tidy) if processes > 1 else _serve_alone(configs, board, 0, tidy)
 
 
-def _serve_alone(configs: Sequence[Config], board: Board, index: int) -> int:
+def _serve_alone(configs: Sequence[Config], board: Board, index: int, tidy: Callable[[], None]) -> int:
     import uvloop
 
     row = board.rows[index]
     row.begin(os.getpid(), time.monotonic())
     metrics.keep_in(row.counts)
-    return uvloop.run(_serve(configs, board, row))
+    return uvloop.run(_serve(configs, board, row, tidy))
 
 
-def _serve_together(configs: Sequence[Config], board: Board) -> int:
+def _serve_together(configs: Sequence[Config], board: Board, tidy: Callable[[], None]) -> int:
     from nlserver.group import Group
 
     try:
@@ -76,10 +77,12 @@ def _serve_together(configs: Sequence[Config], board: Board) -> int:
     addressed = [config for config, _ in reserved]
 
     def serve(index: int, ready: int) -> int:
+        if awaited := os.environ.get(READY_FD):
+            os.close(int(awaited))
         os.environ[READY_FD] = str(ready)
-        return _serve_alone(addressed, board, index)
+        return _serve_alone(addressed, board, index, tidy)
 
-    return Group(board, serve, [one for _, held in reserved for one in held], _tell_ready).run()
+    return Group(board, serve, [one for _, held in reserved for one in held], _tell_ready, tidy).run()
 
 
 def _reserved(config: Config) -> tuple[Config, list[socket.socket]]:
@@ -106,7 +109,7 @@ def _raise_file_limit(wanted: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
 
 
-async def _serve(configs: Sequence[Config], board: Board, row: Row) -> int:
+async def _serve(configs: Sequence[Config], board: Board, row: Row, tidy: Callable[[], None]) -> int:
     stopping: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     _on_signals(stopping)
     started = time.time()
@@ -121,7 +124,7 @@ async def _serve(configs: Sequence[Config], board: Board, row: Row) -> int:
     try:
         for part in parts:
             await part.start()
-        spawn(_beat(row), "beat")
+        spawn(_beat(row, tidy), "beat")
         await _ready(parts, stopping, row)
         code = await stopping
     except Error as error:
@@ -136,9 +139,10 @@ def _say(error: Error) -> None:
     sys.stderr.write(f"error: {error}\n" + (f"  fix: {error.remedy}\n" if error.remedy else ""))
 
 
-async def _beat(row: Row) -> None:
+async def _beat(row: Row, tidy: Callable[[], None]) -> None:
     while True:
         row.beat(time.monotonic())
+        tidy()
         await asyncio.sleep(BEAT_SECONDS)
 
 
@@ -156,7 +160,7 @@ async def _ready(parts: Sequence[Part], stopping: asyncio.Future[int], row: Row)
 
 
 def _tell_ready() -> None:
-    if descriptor := os.environ.get(READY_FD):
+    if descriptor := os.environ.pop(READY_FD, None):
         os.write(int(descriptor), b"READY=1\n")
         os.close(int(descriptor))
 

@@ -36,7 +36,7 @@ def delay_seconds(lived: float, before: float) -> float:
     """How long to wait before a process that lived so long is started again; `before` is the delay of the last time."""
     if lived >= _STABLE_SECONDS:
         return 0.0
-    return min(max(1.0, before * 2), _LONGEST_DELAY_SECONDS) if before or lived < 1.0 else 1.0
+    return min(max(1.0, before * 2), _LONGEST_DELAY_SECONDS)
 
 
 @dataclass
@@ -55,15 +55,23 @@ class _Member:
 class Group:
     """`run` starts the processes and returns when all have ended.
 
-    `held` keeps the addresses; `ready` is called once, when all processes serve. A process that ends without being
-    asked is started again; when one of the first cannot start, all end.
+    `held` keeps the addresses; `ready` is called once, when all processes serve; `tidy` before anything is said. A
+    process that ends without being asked is started again; when one of the first cannot start, all end.
     """
 
-    def __init__(self, board: Board, serve: Serve, held: list[socket.socket], ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        board: Board,
+        serve: Serve,
+        held: list[socket.socket],
+        ready: Callable[[], None],
+        tidy: Callable[[], None],
+    ) -> None:
         self._board = board
         self._serve = serve
         self._held = held
         self._ready = ready
+        self._tidy = tidy
         self._members = [_Member(index) for index in range(len(board.rows))]
         self._waited_for = set(range(len(board.rows)))
         self._selector = selectors.DefaultSelector()
@@ -79,8 +87,12 @@ class Group:
         for member in self._members:
             self._start(member)
         while self._code is None or any(member.pid for member in self._members):
-            for key, _ in self._selector.select(self._timeout()):
-                key.data()
+            events = self._selector.select(self._timeout())
+            self._tidy()
+            for key, _ in events:
+                # What was handled before in this round may have unregistered this one.
+                if (current := self._selector.get_map().get(key.fd)) is not None and current.data is key.data:
+                    key.data()
             self._start_again()
         for one in self._held:
             one.close()

@@ -170,7 +170,9 @@ def _bound(spec: HttpListenerSpec, *, shared: bool, listen: bool = True) -> sock
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if spec.freebind:
             listening.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
         listening.bind((host.strip("[]"), int(port)))

@@ -77,6 +77,21 @@ class TestUp:
         assert _pids(cluster) == before
         assert time.monotonic() - began < 15
 
+    def test_the_cas_is_served_by_as_many_processes_as_asked_and_the_workers_stay(self, cluster: Cli) -> None:
+        before = _pids(cluster)
+        done = cluster("up", "--workers", "2", "--cas-processes", "2", "-o", "json")
+        assert [(one["sign"], one["member"]) for one in done.document["item"]["steps"] if one["sign"] != "="] == [
+            ("~", "cas")
+        ]
+        [cas] = [one for one in cluster("ps", "-o", "json").document["items"] if one["name"] == "cas"]
+        assert (cas["state"], cas["processes"]) == ("ready", 2)
+        assert cluster("up", "--workers", "2", "-o", "json").document["item"]["cas_processes"] == 2
+        assert cluster("run", "--", "/bin/echo", "shared").out == "shared\n"
+        cluster("up", "--workers", "2", "--cas-processes", "1")
+        after = _pids(cluster)
+        assert {name for name in before if before[name] != after[name]} == {"cas"}
+        cluster("up", "--cas-processes", "0", code=2)
+
     def test_workers_are_added_and_removed_and_the_others_stay(self, cluster: Cli) -> None:
         before = _pids(cluster)
         cluster("up", "--workers", "3")

@@ -8,6 +8,18 @@ from pathlib import Path
 
 from nlctl.launch.journal import previous
 
+_TWO = """
+import os, sys
+from pathlib import Path
+from nlctl.launch import journal
+path = Path(sys.argv[1])
+journal.redirect(path)
+other = os.fork()
+for number in range(500):
+    print(f"{'parent' if other else 'child'} {number} " + "x" * 50, flush=True)
+    journal.rotate(path, 48 << 10)
+other and os.waitpid(other, 0)
+"""
 _SCRIPT = """
 import os, sys
 from pathlib import Path
@@ -31,3 +43,13 @@ def test_no_line_is_lost_or_cut_when_the_file_changes(tmp_path: Path) -> None:
     assert len(numbers) > 400
     assert "err\n" in kept
     assert log.stat().st_size < 34 << 10
+
+
+def test_processes_that_share_a_file_move_on_together(tmp_path: Path) -> None:
+    log = tmp_path / "cas.log"
+    subprocess.run([sys.executable, "-c", _TWO, str(log)], check=True, timeout=30)
+    lines = [line.split()[:2] for line in (previous(log).read_text() + log.read_text()).splitlines()]
+    for who in ("parent", "child"):
+        numbers = [int(number) for name, number in lines if name == who]
+        assert numbers == list(range(500))[-len(numbers) :]
+    assert log.stat().st_size < 49 << 10

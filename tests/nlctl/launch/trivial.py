@@ -13,11 +13,13 @@ from pathlib import Path
 
 from nlctl.launch import child, journal
 from nlctl.launch.ledger import Ledger
+from nlctl.launch.roster import Wanted
 from nlctl.launch.supervisor import Supervisor
 
 
-def become(name: str, config: Path, log: Path, ready: int, supervisor: int) -> int:
+def become(wanted: Wanted, log: Path, ready: int, supervisor: int) -> int:
     """Be a trivial member."""
+    name, config = wanted.name, Path(wanted.config)
     child.separate(supervisor)
     journal.redirect(log)
     child.entitle(f"trivial {config}", short=name)
