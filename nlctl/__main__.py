@@ -17,10 +17,11 @@ def main() -> int:
         from nlctl.manual import root
 
         return _written(root())
+    from nlserver import grpc_environment
+
     from nlctl.main import run
 
-    # gRPC's own notes about dead connections are not for the terminal of whoever asked for a blob.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    grpc_environment.prepare(os.environ)
     return run(words)
 
 

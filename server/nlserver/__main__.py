@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from nlserver import grpc_environment
+
 MOST_PROCESSES: Final = 64
 _EXITS = """\
 exit status:
@@ -43,8 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.check:
         return check(chosen.config, chosen.processes)
-    # gRPC's own notes about connections have no time, part or facts; ours do.
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    grpc_environment.prepare(os.environ)
     from nlserver import app
 
     return app.main(chosen.config, part=chosen.name, processes=chosen.processes)

@@ -19,7 +19,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from nlserver.reapi.client import Client
+import uvloop
+from nlserver import grpc_environment
 
 _NLCTL: Final = Path(sys.executable).parent / "nlctl"
 _REPEATS: Final = 5
@@ -94,6 +95,8 @@ def measure_up(cluster: Cluster) -> None:
 
 async def measure_actions(endpoints: Mapping[str, str]) -> None:
     """Actions that run `true` and are never cached, from one client."""
+    from nlserver.reapi.client import Client
+
     async with Client(cas=endpoints["cas"], executor=endpoints["scheduler"]) as client:
         gate = asyncio.Semaphore(_AT_A_TIME)
 
@@ -120,6 +123,7 @@ async def measure_actions(endpoints: Mapping[str, str]) -> None:
 
 def main() -> None:
     """Everything, in one scratch folder."""
+    grpc_environment.prepare(os.environ)
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     measure_help()
     with tempfile.TemporaryDirectory() as scratch:
@@ -127,7 +131,7 @@ def main() -> None:
         try:
             measure_up(cluster)
             _, said = cluster.up(4)
-            asyncio.run(measure_actions(said["endpoints"]))
+            uvloop.run(measure_actions(said["endpoints"]))
         finally:
             cluster.down("--wipe")
 

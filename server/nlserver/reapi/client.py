@@ -6,6 +6,9 @@
 
 Digests, bytes and Errors are what callers see; batches, chunks, resuming and verifying happen inside. Every failure is
 an `nlserver.errors.Error`, whose `where` is the server; a blob that is not there is an `nlserver.store.Missing`.
+
+Calls cost a third less processor time where `nlserver.grpc_environment.prepare(os.environ)` comes before the first
+import of `grpc`.
 """
 
 from __future__ import annotations
