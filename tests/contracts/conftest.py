@@ -17,11 +17,15 @@ from nlserver.services import bytestream, capabilities, cas
 from nlserver.spec import Site
 from nlserver.store import Store, StoreSpec
 from nlserver.stores.compression import CompressionSpec, Lz4Spec
+from nlserver.stores.dedup import DedupSpec
+from nlserver.stores.existence_cache import ExistenceCacheSpec
 from nlserver.stores.fast_slow import Direction, FastSlowSpec
 from nlserver.stores.filesystem import FilesystemSpec
 from nlserver.stores.grpc import GrpcSpec
 from nlserver.stores.memory import MemorySpec
 from nlserver.stores.ref_store import RefStoreSpec
+from nlserver.stores.shard import ShardSpec, ShareSpec
+from nlserver.stores.size_partitioning import SizePartitioningSpec
 from nlserver.stores.verify import VerifySpec
 
 
@@ -152,6 +156,40 @@ async def fast_that_keeps_next_to_nothing(path: Path, stack: AsyncExitStack) -> 
 async def reference_to_compression(path: Path, stack: AsyncExitStack) -> Store:
     target = CompressionSpec(backend=files(path), compression_algorithm=Lz4Spec())
     return await built(RefStoreSpec(name="TARGET"), stack, TARGET=target)
+
+
+@kind("size_partitioning", free_keys=False)
+async def size_partitioning(path: Path, stack: AsyncExitStack) -> Store:
+    spec = SizePartitioningSpec(size=100_000, lower_store=MemorySpec(), upper_store=files(path))
+    return await built(spec, stack)
+
+
+@kind("shards", in_memory=True)
+async def shards(path: Path, stack: AsyncExitStack) -> Store:
+    shares = [(MemorySpec(), 1), (files(path / "a"), 3), (files(path / "b"), None)]
+    return await built(ShardSpec(stores=tuple(ShareSpec(store=s, weight=w) for s, w in shares)), stack)
+
+
+@kind("existence cache over filesystem")
+async def existence_cache_over_filesystem(path: Path, stack: AsyncExitStack) -> Store:
+    return await built(ExistenceCacheSpec(backend=files(path)), stack)
+
+
+@kind("existence cache that remembers little over compression", same_sizes=False)
+async def existence_cache_over_compression(path: Path, stack: AsyncExitStack) -> Store:
+    backend = CompressionSpec(backend=files(path), compression_algorithm=Lz4Spec())
+    return await built(ExistenceCacheSpec(backend=backend, eviction_policy=EvictionPolicy(max_count=2)), stack)
+
+
+@kind("dedup over filesystem")
+async def dedup_over_filesystem(path: Path, stack: AsyncExitStack) -> Store:
+    return await built(DedupSpec(index_store=files(path / "index"), content_store=files(path / "content")), stack)
+
+
+@kind("dedup of small chunks over memory", in_memory=True)
+async def dedup_of_small_chunks(path: Path, stack: AsyncExitStack) -> Store:
+    sizes = {"min_size": 64, "normal_size": 1024, "max_size": 4096, "max_concurrent_fetch_per_get": 1}
+    return await built(DedupSpec(index_store=MemorySpec(), content_store=MemorySpec(), **sizes), stack)
 
 
 async def served(store: Store, stack: AsyncExitStack) -> EndpointSpec:

@@ -196,7 +196,7 @@ def test_every_kind_that_is_not_available_yet_is_a_warning_and_refuses_to_start(
     whole = everything()
     later = [spec for spec in nested(whole) if isinstance(spec, Unavailable)]
     tags = {spec.tag for spec in later}
-    assert {"dedup", "shard", "redis_store", "experimental_cloud_object_store", "cache_lookup", "grpc"} <= tags
+    assert {"redis_store", "experimental_mongo", "experimental_cloud_object_store", "historical_resource"} <= tags
     warned = [problem for problem in judge(whole) if "is not available yet" in problem.reason]
     assert len(warned) >= len(later)
     assert not any(problem.fatal for problem in warned)

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nlserver.cut import cut
+from nlserver.cut import cut, named
 from nlserver.fastcdc import Cutter, Sizes
+from nlserver.reapi.digest import Function, of
 
 GEAR = [int.from_bytes(hashlib.md5(bytes([byte]) * 64).digest()[:8], "big") for byte in range(256)]
 MASKS = {
@@ -171,3 +172,16 @@ async def test_a_stream_without_bytes_has_no_pieces() -> None:
             yield part
 
     assert [piece async for piece in cut(nothing(), VECTORS)] == []
+    assert [blobs async for blobs in named(nothing(), VECTORS, Function.SHA256)] == []
+
+
+@pytest.mark.parametrize("function", Function)
+@pytest.mark.parametrize("size", [1, 50_000, 500_000])
+async def test_pieces_of_a_stream_have_their_digests(function: Function, size: int) -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        for part in parts(noise(size), list(range(70_000, size, 70_000))):
+            yield part
+
+    pieces = [piece async for piece in cut(stream(), VECTORS)]
+    found = [blob for blobs in [blobs async for blobs in named(stream(), VECTORS, function)] for blob in blobs]
+    assert [(blob.digest, blob.data) for blob in found] == [(of(piece, function), piece) for piece in pieces]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from nlserver.spec import U32, Number, Spec, Unavailable, key
-from nlserver.store import StoreSpec
+from nlserver.partitioned import Partitioned
+from nlserver.sharding import Shards
+from nlserver.spec import U32, Number, Site, Spec, key
+from nlserver.store import Key, Store, StoreSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +23,11 @@ class ShareSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardSpec(Unavailable, StoreSpec, tag="shard"):
-    """Chooses for every key one of several stores, always the same for the same key. Not available yet."""
+class ShardSpec(StoreSpec, tag="shard"):
+    """Chooses for every key one of several stores, always the same for the same key, as NativeLink does.
 
-    instead = "Use one store; several processes may share the directory of a filesystem store."
+    Stores, weights and their order say where a value is: after a change of any of them most values are not found.
+    """
 
     stores: tuple[ShareSpec, ...]
     """The stores; their order must never change."""
@@ -36,3 +40,24 @@ class ShardSpec(Unavailable, StoreSpec, tag="shard"):
         if all(share.weight == 0 for share in values.stores):
             return ["stores have no weight together: at least one must have more than 0"]
         return []
+
+    def build(self, site: Site) -> Store:
+        """The stores as one."""
+        weights = [1 if share.weight is None else share.weight for share in self.stores]
+        return Shard([share.store.build(site) for share in self.stores], weights)
+
+
+class Shard(Partitioned):
+    """Several stores, each with its part of all keys."""
+
+    def __init__(self, stores: Sequence[Store], weights: Sequence[int]) -> None:
+        self._stores = stores
+        self._shards = Shards(weights)
+
+    def home(self, key: Key) -> Store:
+        """By the hash and size of a digest, or by a hash of a free key."""
+        return self._stores[self._shards.of(key)]
+
+    def children(self) -> Mapping[str, Store]:
+        """The stores by their places in the list."""
+        return {f"stores[{number}]": store for number, store in enumerate(self._stores)}
