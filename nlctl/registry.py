@@ -52,6 +52,26 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("cas", "get"): Leaf("cas_get", "Fetch a blob, verified", USE, frozenset({"-O", "--out"})),
     ("cas", "put"): Leaf("cas_put", "Upload files and directories", USE),
     ("cas", "stat"): Leaf("cas_stat", "Which blobs are there", USE),
+    ("bench",): Leaf(
+        "bench",
+        "Measure a server, next to bare gRPC on this machine",
+        LOOK,
+        frozenset(
+            {
+                "--target",
+                "--line",
+                "--size",
+                "--duration",
+                "--count",
+                "-j",
+                "--jobs",
+                "--rounds",
+                "--loaders",
+                "--rate",
+                "--compressible",
+            }
+        ),
+    ),
     ("bazelrc",): Leaf("bazelrc", "The .bazelrc lines for this cluster", USE, frozenset({"--config", "--name"})),
     ("version",): Leaf("version", "Versions of this tool and of the parts", LOOK),
 }

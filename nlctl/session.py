@@ -59,6 +59,11 @@ class Session:
         return url or None
 
     @property
+    def instance(self) -> str:
+        """The instance name given by --instance, "" for the default one."""
+        return self._texts.get("instance", "")
+
+    @property
     def verbose(self) -> int:
         """How often -v was given."""
         return self._counts.get("verbose", 0)
@@ -103,7 +108,7 @@ class Session:
 
     def target(self, asked: str = "") -> Target:
         """Where to send requests: --endpoint, or the chosen cluster. Raises Fault when there is none."""
-        instance = self._texts.get("instance", "")
+        instance = self.instance
         if self.endpoint is not None and not asked:
             return Target(self.endpoint, self.endpoint, None, instance)
         ledger, _ = self.running(asked)

@@ -85,14 +85,20 @@ class Ui:
     # Data
 
     def items(
-        self, schema: str, items: Iterable[Item], columns: Sequence[Column], *, warnings: Sequence[str] = ()
+        self,
+        schema: str,
+        items: Iterable[Item],
+        columns: Sequence[Column],
+        *,
+        warnings: Sequence[str] = (),
+        facts: Item | None = None,
     ) -> None:
-        """A list: `columns[0]` names each item."""
+        """A list: `columns[0]` names each item. `facts` about the whole list stand in its document."""
         rows = list(items)
         form = "name" if self.quiet and not self._display.output else self.format
         match form:
             case "json":
-                self._json({**self._envelope(schema), "items": rows, "warnings": list(warnings)})
+                self._json({**self._envelope(schema), **(facts or {}), "items": rows, "warnings": list(warnings)})
             case "jsonl":
                 for row in rows:
                     self._json({"schema": schema, **row})
