@@ -178,10 +178,11 @@ def _services(spec: ServicesSpec, part: Part) -> list[Service]:
     """The services of one listener; a module is imported only when its service is configured."""
     made: list[Service] = []
     site = part.site
+    compressing = frozenset(item.instance_name for item in spec.capabilities or () if item.remote_cache_compression)
     if spec.cas is not None:
         from nlserver.services import cas
 
-        made.append(cas.build(spec.cas, site))
+        made.append(cas.build(spec.cas, site, compressing=compressing))
     if spec.ac is not None:
         from nlserver.services import ac
 
@@ -190,7 +191,7 @@ def _services(spec: ServicesSpec, part: Part) -> list[Service]:
     if spec.bytestream is not None:
         from nlserver.services import bytestream
 
-        made.append(bytestream.build(spec.bytestream, site))
+        made.append(bytestream.build(spec.bytestream, site, compressing=compressing))
     if spec.capabilities is not None:
         from nlserver.services import capabilities
 

@@ -6,17 +6,25 @@ chunk or two.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Final
+from typing import Final, TypeVar, TypeVarTuple
 
 from nlserver.errors import Code, Error
 
+T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 Chunks = AsyncIterator[bytes]
 CHUNK_BYTES: Final = 1 << 20
 """A gRPC message costs 50-100 us, so about 1 MiB a message keeps a stream at memory speed."""
 OFF_LOOP_BYTES: Final = 64 << 10
 """From this size on hashing and compressing leave the event loop: below, the hand-over costs more than the work."""
+
+
+async def off_loop(size: int, work: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
+    """The result of computing on `size` bytes, in a thread where they are worth it."""
+    return await asyncio.to_thread(work, *arguments) if size >= OFF_LOOP_BYTES else work(*arguments)
 
 
 async def once(data: bytes) -> AsyncGenerator[bytes, None]:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
+from nlserver.compressed import compressed, decompressed
 from nlserver.errors import Code, Error, invalid
 from nlserver.proto import bytestream_pb2
+from nlserver.reapi import codec
 from nlserver.reapi.digest import Digest, Function, is_empty
 from nlserver.reapi.names import Compressor, WriteName, parse_read, parse_write
 from nlserver.service import Context, InstanceSpec, Service, instance
 from nlserver.spec import Seconds, Site, Size, key
 from nlserver.store import Missing, Store, store_named
-from nlserver.streams import CHUNK_BYTES, closing
+from nlserver.streams import CHUNK_BYTES, OFF_LOOP_BYTES, closing, off_loop
 from nlserver.transfer.answers import read_responses
 from nlserver.transfer.intake import put_verified, short
 from nlserver.transfer.uploads import Upload, UploadName, Uploads
+from nlserver.transfer.write_stream import Broken, CompressedData, WriteStream
+from nlserver.verified import verified
 
 _IDLE_SECONDS: Final = 120.0
 """A client that sends nothing, or takes nothing, for so long is gone."""
-_HALF_CLOSE_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +42,14 @@ class ByteStreamSpec(InstanceSpec):
     """How long an upload whose connection broke can be resumed."""
 
 
-def build(specs: Sequence[ByteStreamSpec], site: Site) -> Service:
-    """The service for these instances."""
-    served = {spec.instance_name: _Instance(spec, store_named(site, spec.cas_store)) for spec in specs}
+def build(specs: Sequence[ByteStreamSpec], site: Site, *, compressing: frozenset[str] = frozenset()) -> Service:
+    """The service for these instances; `compressing` names those whose blobs may travel compressed."""
+    served = {
+        spec.instance_name: _Instance(
+            spec, store_named(site, spec.cas_store), codec.SERVED if spec.instance_name in compressing else ()
+        )
+        for spec in specs
+    }
     for one in served.values():
         site.on_close(one.uploads.close)
     return ByteStream(served, Function[site.default_function.upper()])
@@ -49,14 +58,11 @@ def build(specs: Sequence[ByteStreamSpec], site: Site) -> Service:
 class _Instance:
     """What one instance name stands for."""
 
-    def __init__(self, spec: ByteStreamSpec, store: Store) -> None:
+    def __init__(self, spec: ByteStreamSpec, store: Store, compressors: Sequence[Compressor] = ()) -> None:
         self.store = store
+        self.compressors = frozenset((Compressor.IDENTITY, *compressors))
         self.message_bytes = spec.max_bytes_per_stream
         self.uploads = Uploads(spec.persist_stream_on_disconnect_timeout_s)
-
-
-class _Broken(Error):
-    """The stream ended before its upload did; a second one may go on."""
 
 
 class ByteStream(Service):
@@ -74,15 +80,22 @@ class ByteStream(Service):
     async def Read(self, request: bytestream_pb2.ReadRequest, context: Context) -> None:
         """The bytes of a blob from an offset, never an empty message.
 
+        Compressed, a stream of its own that stands for the bytes from the offset, which counts plain ones; there is
+        no limit then (REAPI v2, compressed-blobs).
+
         Raises Error NOT_FOUND before the first message, OUT_OF_RANGE for an offset outside the blob, DATA_LOSS when
         the blob turns out damaged, DEADLINE_EXCEEDED when the client takes nothing for two minutes.
         """
         name = parse_read(request.resource_name, self._default)
-        _refuse_compressed(name.compressor)
         served = instance(self._instances, name.instance_name)
+        _check_compressor(name.compressor, served)
         digest = name.digest
         wanted = _wanted(digest, request.read_offset, request.read_limit)
-        if not wanted:
+        if name.compressor is not Compressor.IDENTITY:
+            if request.read_limit:
+                raise invalid(f"read_limit is {request.read_limit}: a compressed read has none")
+            await self._send_compressed(served, name.compressor, digest, request.read_offset, context)
+        elif not wanted:
             await _check_present(served.store, digest)
         elif wanted == digest.size_bytes <= CHUNK_BYTES:
             await self._send_whole(served, digest, context)
@@ -95,56 +108,70 @@ class ByteStream(Service):
         """Keep a blob, and answer its size, when all of it has come and is verified.
 
         A blob that is here already is taken to its end all the same: a NativeLink worker takes its upload for failed
-        when the answer comes before it has sent everything (NativeLink behaviour).
+        when the answer comes before it has sent everything (NativeLink behaviour). Not so when it comes compressed:
+        the answer is -1 at once then, and else the number of compressed bytes (REAPI v2, WriteResponse).
 
         Raises Error INVALID_ARGUMENT for whatever repeating would not make right, DEADLINE_EXCEEDED when nothing
         comes for two minutes.
         """
-        messages = _Messages(requests, self._idle_seconds)
+        messages = WriteStream(requests, self._idle_seconds)
         first = await messages.first()
         name = parse_write(first.resource_name, self._default)
-        _refuse_compressed(name.compressor)
         served = instance(self._instances, name.instance_name)
-        if first.finish_write and first.write_offset == 0:
+        _check_compressor(name.compressor, served)
+        committed = name.digest.size_bytes
+        if name.compressor is not Compressor.IDENTITY:
+            committed = await _receive_compressed(served.store, name, first, messages)
+        elif first.finish_write and first.write_offset == 0:
             await put_verified(served.store, name.digest, first.data)
         else:
             await _receive(served, name, first, messages)
-        await messages.check_end()
-        return bytestream_pb2.WriteResponse(committed_size=name.digest.size_bytes)
+        if committed >= 0:
+            await messages.check_end()
+        return bytestream_pb2.WriteResponse(committed_size=committed)
 
     async def QueryWriteStatus(
         self, request: bytestream_pb2.QueryWriteStatusRequest, context: Context
     ) -> bytestream_pb2.QueryWriteStatusResponse:
-        """How far an upload came, and whether its blob is here; an unknown upload came to 0.
+        """How far an upload came, and whether its blob is here; an unknown or compressed upload came to 0.
 
         Never NOT_FOUND: Bazel would give up an upload that it can begin anew (NativeLink behaviour).
         """
         name = parse_write(request.resource_name, self._default)
-        _refuse_compressed(name.compressor)
         served = instance(self._instances, name.instance_name)
+        _check_compressor(name.compressor, served)
         answer = bytestream_pb2.QueryWriteStatusResponse
         if is_empty(name.digest) or (await served.store.sizes([name.digest]))[0] is not None:
             return answer(committed_size=name.digest.size_bytes, complete=True)
+        if name.compressor is not Compressor.IDENTITY:
+            return answer()
         return answer(committed_size=served.uploads.received(_upload_name(name)))
 
     async def _send_whole(self, served: _Instance, digest: Digest, context: Context) -> None:
-        data = await served.store.get(digest)
-        if len(data) != digest.size_bytes:
-            raise short(digest, len(data))
-        await self._write(data, served, context)
+        await self._write(await _whole(served.store, digest), served, context)
 
     async def _send_part(self, served: _Instance, digest: Digest, offset: int, wanted: int, context: Context) -> None:
-        sent = 0
-        # A read to the end is not limited, so that a blob that is longer than its digest says is noticed.
-        limit = None if offset + wanted == digest.size_bytes else wanted
-        async with closing(served.store.read(digest, offset, limit)) as chunks:
+        async with closing(_part(served.store, digest, offset, wanted)) as chunks:
             async for chunk in chunks:
-                sent += len(chunk)
-                if sent > wanted:
-                    break
                 await self._write(chunk, served, context)
-        if sent != wanted:
-            raise short(digest, offset + sent)
+
+    async def _send_compressed(
+        self, served: _Instance, compressor: Compressor, digest: Digest, offset: int, context: Context
+    ) -> None:
+        wanted = digest.size_bytes - offset
+        if not wanted:
+            await _check_present(served.store, digest)
+            await self._write(codec.compress(b"", compressor), served, context)
+        elif wanted == digest.size_bytes < OFF_LOOP_BYTES:
+            data = await _whole(served.store, digest)
+            await self._write(codec.compress(data, compressor), served, context)
+        else:
+            async with (
+                closing(_part(served.store, digest, offset, wanted)) as plain,
+                closing(compressed(plain, compressor)) as chunks,
+            ):
+                async for chunk in chunks:
+                    await self._write(chunk, served, context)
 
     async def _write(self, chunk: bytes, served: _Instance, context: Context) -> None:
         for message in read_responses(chunk, served.message_bytes):
@@ -157,57 +184,8 @@ class ByteStream(Service):
                 ) from None
 
 
-class _Messages:
-    """The messages of one upload's stream, with a limit on the time between them."""
-
-    def __init__(self, requests: AsyncIterator[bytestream_pb2.WriteRequest], idle_seconds: float) -> None:
-        self._requests = requests
-        self._idle_seconds = idle_seconds
-        self._resource_name = ""
-
-    async def first(self) -> bytestream_pb2.WriteRequest:
-        """The message that names the resource. Raises Error INVALID_ARGUMENT when there is none."""
-        message = await self._next()
-        if message is None:
-            raise invalid("the stream ended without any WriteRequest")
-        self._resource_name = message.resource_name
-        return message
-
-    async def next(self) -> bytestream_pb2.WriteRequest:
-        """The next message.
-
-        Raises Error INVALID_ARGUMENT when it names another resource, or when the client ended the stream without
-        having said `finish_write`.
-        """
-        message = await self._next()
-        if message is None:
-            raise _Broken(Code.INVALID_ARGUMENT, "Client closed stream before sending all data")
-        if message.resource_name not in ("", self._resource_name):
-            raise invalid("resource_name changed within one stream")
-        return message
-
-    async def check_end(self) -> None:
-        """Make sure that nothing follows `finish_write`; a client that does not end its stream is not waited for."""
-        try:
-            async with asyncio.timeout(_HALF_CLOSE_SECONDS):
-                more = await anext(self._requests, None)
-        except TimeoutError:
-            return
-        if more is not None:
-            raise invalid("a WriteRequest came after finish_write")
-
-    async def _next(self) -> bytestream_pb2.WriteRequest | None:
-        try:
-            async with asyncio.timeout(self._idle_seconds):
-                return await anext(self._requests, None)
-        except TimeoutError:
-            raise _Broken(
-                Code.DEADLINE_EXCEEDED, f"the client sent nothing for {self._idle_seconds:g} seconds"
-            ) from None
-
-
 async def _receive(
-    served: _Instance, name: WriteName, message: bytestream_pb2.WriteRequest, messages: _Messages
+    served: _Instance, name: WriteName, message: bytestream_pb2.WriteRequest, messages: WriteStream
 ) -> None:
     owner, position = object(), message.write_offset
     if position < 0:
@@ -219,11 +197,33 @@ async def _receive(
             message = await messages.next()
             position = await _take(upload, owner, message, position)
         await upload.finish(owner)
-    except (asyncio.CancelledError, _Broken):
+    except (asyncio.CancelledError, Broken):
         served.uploads.park(upload, owner)
         raise
     finally:
         served.uploads.forget(upload, owner)
+
+
+async def _receive_compressed(
+    store: Store, name: WriteName, first: bytestream_pb2.WriteRequest, messages: WriteStream
+) -> int:
+    """How many compressed bytes came; -1 when the blob was here before they had."""
+    digest = name.digest
+    if first.finish_write and first.write_offset == 0 and digest.size_bytes <= CHUNK_BYTES:
+        data = first.data
+        plain = await off_loop(digest.size_bytes, codec.decompress, data, name.compressor, digest.size_bytes)
+        await put_verified(store, digest, plain)
+        return len(data)
+    if (await store.sizes([digest]))[0] is not None:
+        return -1
+    sent = CompressedData(first, messages, digest.size_bytes)
+    async with (
+        aclosing(sent.chunks()) as chunks,
+        closing(decompressed(chunks, name.compressor)) as plain_chunks,
+        closing(verified(plain_chunks, digest)) as checked,
+    ):
+        await store.write(digest, checked)
+    return sent.received if sent.finished else -1
 
 
 async def _take(upload: Upload, owner: object, message: bytestream_pb2.WriteRequest, position: int) -> int:
@@ -243,8 +243,8 @@ def _upload_name(name: WriteName) -> UploadName:
     return UploadName(name.instance_name, name.upload_id, name.digest)
 
 
-def _refuse_compressed(compressor: Compressor) -> None:
-    if compressor is not Compressor.IDENTITY:
+def _check_compressor(compressor: Compressor, served: _Instance) -> None:
+    if compressor not in served.compressors:
         raise invalid(f"compressor {compressor} is not announced here")
 
 
@@ -261,3 +261,25 @@ def _wanted(digest: Digest, offset: int, limit: int) -> int:
 async def _check_present(store: Store, digest: Digest) -> None:
     if not is_empty(digest) and (await store.sizes([digest]))[0] is None:
         raise Missing(digest)
+
+
+async def _whole(store: Store, digest: Digest) -> bytes:
+    data = await store.get(digest)
+    if len(data) != digest.size_bytes:
+        raise short(digest, len(data))
+    return data
+
+
+async def _part(store: Store, digest: Digest, offset: int, wanted: int) -> AsyncGenerator[bytes, None]:
+    """So many bytes of a blob. Raises Error DATA_LOSS when it does not have them."""
+    sent = 0
+    # A read to the end is not limited, so that a blob that is longer than its digest says is noticed.
+    limit = None if offset + wanted == digest.size_bytes else wanted
+    async with closing(store.read(digest, offset, limit)) as chunks:
+        async for chunk in chunks:
+            sent += len(chunk)
+            if sent > wanted:
+                break
+            yield chunk
+    if sent != wanted:
+        raise short(digest, offset + sent)

@@ -11,12 +11,15 @@ from google.rpc import status_pb2
 
 from nlserver.errors import Code, Error, invalid
 from nlserver.proto import remote_execution_pb2
+from nlserver.reapi import codec
 from nlserver.reapi.digest import Digest, Function, digest_of, function_of, is_empty
+from nlserver.reapi.names import Compressor
 from nlserver.reapi.status import status_of
 from nlserver.service import Context, InstanceSpec, Service, instance
 from nlserver.spec import Site, Spec, Text, key
 from nlserver.store import Store, store_named
-from nlserver.transfer.answers import batch_read_response, batch_update_response
+from nlserver.streams import off_loop
+from nlserver.transfer.answers import Packed, batch_read_response, batch_update_response
 from nlserver.transfer.intake import put_verified, short
 from nlserver.transfer.limits import MOST_BATCH_BYTES
 from nlserver.transfer.spread import spread
@@ -68,10 +71,15 @@ class CasSpec(InstanceSpec):
 _MOST_BATCH_BLOBS: Final = 1 << 16
 _DIGESTS_A_TURN: Final = 2048
 _AT_ONCE: Final = 16
+_LEAST_PACKED_BYTES: Final = 128
+"""Smaller blobs gain nothing by being compressed."""
 
 
-def build(specs: Sequence[CasSpec], site: Site) -> Service:
-    """The service for these instances. Raises Error UNIMPLEMENTED for chunking, which is not available yet."""
+def build(specs: Sequence[CasSpec], site: Site, *, compressing: frozenset[str] = frozenset()) -> Service:
+    """The service for these instances; `compressing` names those whose blobs may travel compressed.
+
+    Raises Error UNIMPLEMENTED for chunking, which is not available yet.
+    """
     for spec in specs:
         if spec.experimental_chunking is not None:
             raise Error(
@@ -80,7 +88,7 @@ def build(specs: Sequence[CasSpec], site: Site) -> Service:
                 remedy="Remove experimental_chunking.",
             )
     stores = {spec.instance_name: store_named(site, spec.cas_store) for spec in specs}
-    return Cas(stores, Function[site.default_function.upper()])
+    return Cas(stores, Function[site.default_function.upper()], compressing)
 
 
 class Cas(Service):
@@ -88,9 +96,10 @@ class Cas(Service):
 
     descriptors = (remote_execution_pb2.DESCRIPTOR.services_by_name["ContentAddressableStorage"],)
 
-    def __init__(self, stores: Mapping[str, Store], default: Function) -> None:
+    def __init__(self, stores: Mapping[str, Store], default: Function, compressing: frozenset[str]) -> None:
         self._stores = stores
         self._default = default
+        self._compressing = compressing
 
     async def FindMissingBlobs(
         self, request: remote_execution_pb2.FindMissingBlobsRequest, context: Context
@@ -112,17 +121,18 @@ class Cas(Service):
         function = function_of(request.digest_function, self._default)
         _check_count(len(request.requests))
         offers = [_Offer(digest_of(one.digest, function), one.data, one.compressor) for one in request.requests]
-        _check_total(sum(len(offer.data) for offer in offers))
+        _check_total(sum(offer.weight for offer in offers))
         held = await store.sizes([offer.digest for offer in offers]) if offers else []
+        compressing = request.instance_name in self._compressing
 
         async def keep(place: int) -> status_pb2.Status | None:
-            return await _keep(store, offers[place], present=held[place] is not None)
+            return await _keep(store, offers[place], present=held[place] is not None, compressing=compressing)
 
         outcomes = await spread(range(len(offers)), keep, _AT_ONCE)
         return batch_update_response(zip((offer.digest for offer in offers), outcomes, strict=True))
 
     async def BatchReadBlobs(self, request: remote_execution_pb2.BatchReadBlobsRequest, context: Context) -> bytes:
-        """Small blobs, each with its own status. Compressed answers are a client's wish, which need not be granted.
+        """Small blobs, each with its own status, and compressed where the client accepts it and it pays.
 
         Raises Error INVALID_ARGUMENT, before anything is read, for malformed digests and past the announced total.
         """
@@ -132,8 +142,12 @@ class Cas(Service):
         digests = [digest_of(message, function) for message in request.digests]
         _check_total(sum(digest.size_bytes for digest in digests))
 
-        async def read(digest: Digest) -> bytes | status_pb2.Status:
-            return await _blob(store, digest)
+        compressing = request.instance_name in self._compressing
+        packing = _accepted(request.acceptable_compressors) if compressing else None
+
+        async def read(digest: Digest) -> bytes | Packed | status_pb2.Status:
+            found = await _blob(store, digest)
+            return await _packed(found, packing) if packing and isinstance(found, bytes) else found
 
         outcomes = await spread(digests, read, _AT_ONCE)
         return batch_read_response(zip(digests, outcomes, strict=True))
@@ -159,6 +173,11 @@ class _Offer(NamedTuple):
     data: bytes
     compressor: int
 
+    @property
+    def weight(self) -> int:
+        """The bytes that it may take in memory."""
+        return max(len(self.data), self.digest.size_bytes) if self.compressor else len(self.data)
+
 
 async def _by_digest(
     messages: Sequence[remote_execution_pb2.Digest], function: Function
@@ -183,13 +202,16 @@ def _check_total(total: int) -> None:
         )
 
 
-async def _keep(store: Store, offer: _Offer, *, present: bool) -> status_pb2.Status | None:
-    digest, data, compressor = offer
+async def _keep(store: Store, offer: _Offer, *, present: bool, compressing: bool) -> status_pb2.Status | None:
+    digest, data, number = offer
     try:
-        if compressor != remote_execution_pb2.Compressor.IDENTITY:
-            raise invalid(f"compressor {compressor} of {digest} is not announced for batch updates")
+        compressor = codec.BY_NUMBER.get(number) if compressing or not number else None
+        if compressor not in (Compressor.IDENTITY, *codec.SERVED):
+            raise invalid(f"compressor {number} of {digest} is not announced for batch updates")
         if present or is_empty(digest):
             return None
+        if compressor is not Compressor.IDENTITY:
+            data = await off_loop(digest.size_bytes, codec.decompress, data, compressor, digest.size_bytes)
         await put_verified(store, digest, data)
     except Error as error:
         return status_of(error)
@@ -204,6 +226,18 @@ async def _blob(store: Store, digest: Digest) -> bytes | status_pb2.Status:
     except Error as error:
         return status_of(error)
     return data if len(data) == digest.size_bytes else status_of(short(digest, len(data)))
+
+
+def _accepted(numbers: Sequence[int]) -> Compressor | None:
+    """The best compressor that both sides have."""
+    return next((compressor for compressor in codec.SERVED if codec.NUMBERS[compressor] in numbers), None)
+
+
+async def _packed(data: bytes, compressor: Compressor) -> bytes | Packed:
+    if len(data) < _LEAST_PACKED_BYTES:
+        return data
+    packed = await off_loop(len(data), codec.compress, data, compressor)
+    return Packed(packed, codec.NUMBERS[compressor]) if len(packed) < len(data) else data
 
 
 async def _pages(store: Store, root: Digest, pages: Pages) -> AsyncGenerator[bytes, None]:

@@ -7,7 +7,7 @@ of `proto/`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.rpc import status_pb2
 
@@ -20,8 +20,16 @@ _BATCH_DATA: Final = b"\x12"
 _PAGE_TOKEN: Final = b"\x12"
 _UPDATE_STATUS: Final = b"\x12"
 _READ_STATUS: Final = b"\x1a"
+_READ_COMPRESSOR: Final = b"\x20"
 _STREAM_DATA: Final = b"\x52"
 _HASH_BYTES: Final = 2 + 64 + 1
+
+
+class Packed(NamedTuple):
+    """A blob in a batch that travels compressed; the number is REAPI v2's, Compressor."""
+
+    data: bytes
+    compressor: int
 
 
 def read_response(data: Piece) -> bytes:
@@ -46,14 +54,18 @@ def batch_update_response(outcomes: Iterable[tuple[Digest, status_pb2.Status | N
     return b"".join(out)
 
 
-def batch_read_response(outcomes: Iterable[tuple[Digest, bytes | status_pb2.Status]]) -> bytes:
+def batch_read_response(outcomes: Iterable[tuple[Digest, bytes | Packed | status_pb2.Status]]) -> bytes:
     """REAPI v2, BatchReadBlobsResponse with a blob or what is wrong for each digest; `status` is always present."""
     out: list[bytes] = []
     for digest, outcome in outcomes:
+        data, tail = b"", _status(_READ_STATUS, None)
         if isinstance(outcome, bytes):
-            head, data, tail = _name(digest) + _BATCH_DATA + varint(len(outcome)), outcome, _status(_READ_STATUS, None)
+            data = outcome
+        elif isinstance(outcome, Packed):
+            data, tail = outcome.data, tail + _READ_COMPRESSOR + varint(outcome.compressor)
         else:
-            head, data, tail = _name(digest), b"", _status(_READ_STATUS, outcome)
+            tail = _status(_READ_STATUS, outcome)
+        head = _name(digest) + (_BATCH_DATA + varint(len(data)) if data else b"")
         out += (_ENTRY, varint(len(head) + len(data) + len(tail)), head, data, tail)
     return b"".join(out)
 

@@ -169,16 +169,24 @@ def site(store: Shelf) -> Site:
 
 @pytest.fixture
 async def cache(site: Site, store: Shelf) -> AsyncIterator[Cache]:
-    """All four services for the instances "" and "a/b"; "closed" has an action cache that takes no updates."""
-    names = ("", "a/b")
+    """All four services for the instances "", "a/b", and "packed", whose blobs may travel compressed.
+
+    "closed" has an action cache that takes no updates.
+    """
+    names = ("", "a/b", "packed")
+    compressing = frozenset(("packed",))
     results = site.named("store", "AC")
     read_only = [ac.AcSpec(instance_name="closed", ac_store="AC", read_only=True)]
     services: list[Service] = [
-        cas.build([cas.CasSpec(instance_name=name, cas_store="CAS") for name in names], site),
+        cas.build([cas.CasSpec(instance_name=name, cas_store="CAS") for name in names], site, compressing=compressing),
         ac.build(
             [*(ac.AcSpec(instance_name=name, ac_store="AC") for name in names), *read_only], site, cas={"": store}
         ),
-        bytestream.build([bytestream.ByteStreamSpec(instance_name=name, cas_store="CAS") for name in names], site),
+        bytestream.build(
+            [bytestream.ByteStreamSpec(instance_name=name, cas_store="CAS") for name in names],
+            site,
+            compressing=compressing,
+        ),
         capabilities.build([], site, read_only=frozenset(("closed",))),
     ]
     server = grpc.aio.server(options=_LARGE)

@@ -109,7 +109,10 @@ async def test_an_unknown_instance_is_refused_where_instances_are_configured(cac
     await server.stop(0)
 
 
-async def test_a_config_that_asks_for_compression_is_told_that_it_gets_none(caplog) -> None:
-    made = service(CapabilitiesSpec(instance_name="z", remote_cache_compression=True))
-    assert "not available yet" in caplog.text
-    assert not (await ask(made, "z")).cache_capabilities.supported_compressors
+async def test_compressors_are_announced_where_the_config_has_them(cache) -> None:  # CAP-08, CAP-09
+    made = service(CapabilitiesSpec(instance_name="z", remote_cache_compression=True), CapabilitiesSpec())
+    packed, plain = (await ask(made, "z")).cache_capabilities, (await ask(made)).cache_capabilities
+    both = [rx.Compressor.ZSTD, rx.Compressor.DEFLATE]
+    assert list(packed.supported_compressors) == list(packed.supported_batch_update_compressors) == both
+    assert not plain.supported_compressors
+    assert not plain.supported_batch_update_compressors
