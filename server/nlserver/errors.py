@@ -33,11 +33,19 @@ class Error(Exception):
 
     `where` says at which place it happened (a config path, an endpoint, a file), `remedy` what to do about it.
     `missing` holds the resource subjects (`blobs/{hash}/{size}`, REAPI v2, Execute) of blobs that the caller
-    must upload; on the wire they become a PreconditionFailure detail.
+    must upload; on the wire they become a PreconditionFailure detail. `fields` holds what is wrong with which field of
+    the request, as pairs; they become a BadRequest detail.
     """
 
     def __init__(
-        self, code: Code, message: str, *, where: str = "", remedy: str = "", missing: Sequence[str] = ()
+        self,
+        code: Code,
+        message: str,
+        *,
+        where: str = "",
+        remedy: str = "",
+        missing: Sequence[str] = (),
+        fields: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -45,6 +53,7 @@ class Error(Exception):
         self.where = where
         self.remedy = remedy
         self.missing = tuple(missing)
+        self.fields = tuple(fields)
 
     def __str__(self) -> str:
         return f"{self.message} ({self.where})" if self.where else self.message

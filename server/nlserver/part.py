@@ -183,10 +183,10 @@ def _services(spec: ServicesSpec, part: Part) -> list[Service]:
         from nlserver.services import cas
 
         made.append(cas.build(spec.cas, site, compressing=compressing))
+    beside = {item.instance_name: store_named(site, item.cas_store) for item in spec.cas or ()}
     if spec.ac is not None:
         from nlserver.services import ac
 
-        beside = {item.instance_name: store_named(site, item.cas_store) for item in spec.cas or ()}
         made.append(ac.build(spec.ac, site, cas=beside))
     if spec.bytestream is not None:
         from nlserver.services import bytestream
@@ -201,6 +201,15 @@ def _services(spec: ServicesSpec, part: Part) -> list[Service]:
         from nlserver.services import execution
 
         made.append(execution.build(spec.execution, site))
+    if spec.fetch:
+        from nlserver.services import fetch
+
+        taught = frozenset(item.push_store for item in spec.push or ())
+        made.append(fetch.build(spec.fetch, site, cas=beside, taught=taught))
+    if spec.push:
+        from nlserver.services import push
+
+        made.append(push.build(spec.push, site, cas=beside))
     if spec.worker_api is not None:
         from nlserver.services import worker_api
 
@@ -209,16 +218,8 @@ def _services(spec: ServicesSpec, part: Part) -> list[Service]:
         from nlserver.services import admin
 
         made.append(admin.build(spec.admin, site, part=part.describe))
-    made += _not_yet(spec, site)
-    return made
-
-
-def _not_yet(spec: ServicesSpec, site: Site) -> list[Service]:
-    made: list[Service] = []
-    for later in (spec.fetch, spec.push):
-        made += [item.build(site) for item in later or ()]
     if spec.experimental_bep is not None:
-        made.append(spec.experimental_bep.build(site))
+        spec.experimental_bep.build(site)
     return made
 
 

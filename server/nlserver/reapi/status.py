@@ -12,10 +12,15 @@ MISSING: Final = "MISSING"
 """The violation type that makes Bazel and Pants upload again (REAPI v2, Execute)."""
 MOST_VIOLATIONS: Final = 1000
 _LONGEST_MESSAGE: Final = 4096
+_LONGEST_FIELD: Final = 140
 
 
 def status_of(error: Error, most_violations: int = MOST_VIOLATIONS) -> status_pb2.Status:
-    """The status of an Error; missing blobs become one PreconditionFailure detail of at most so many violations."""
+    """The status of an Error.
+
+    Missing blobs become one PreconditionFailure detail, wrong fields one BadRequest detail, of at most so many
+    violations.
+    """
     message = f"{error}. {error.remedy}" if error.remedy else str(error)
     status = status_pb2.Status(code=int(error.code), message=message[:_LONGEST_MESSAGE])
     if error.missing and error.code is Code.FAILED_PRECONDITION:
@@ -23,6 +28,11 @@ def status_of(error: Error, most_violations: int = MOST_VIOLATIONS) -> status_pb
         for subject in error.missing[:most_violations]:
             failure.violations.add(type=MISSING, subject=subject)
         status.details.add().Pack(failure)
+    if error.fields and error.code is Code.INVALID_ARGUMENT:
+        request = error_details_pb2.BadRequest()
+        for field, description in error.fields[:most_violations]:
+            request.field_violations.add(field=field[:_LONGEST_FIELD], description=description[:_LONGEST_FIELD])
+        status.details.add().Pack(request)
     return status
 
 
