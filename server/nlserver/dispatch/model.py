@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from nlserver.dispatch.enclosure import Enclosure
 from nlserver.errors import Code
 from nlserver.reapi.digest import Digest
 
@@ -22,7 +23,10 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class ActionRequest:
-    """What one Execute call asks for. A lower `priority` runs sooner (REAPI v2, ExecutionPolicy)."""
+    """What one Execute call asks for. A lower `priority` runs sooner (REAPI v2, ExecutionPolicy).
+
+    `enclosure` spares the worker two questions; nothing depends on it.
+    """
 
     instance: str
     action: Digest
@@ -30,6 +34,7 @@ class ActionRequest:
     priority: int = 0
     skip_cache_lookup: bool = False
     do_not_cache: bool = False
+    enclosure: Enclosure | None = field(default=None, compare=False, repr=False)
 
     @property
     def shareable(self) -> bool:

@@ -312,8 +312,15 @@ class StartExecute(_message.Message):
     OPERATION_ID_FIELD_NUMBER: _builtins.int
     PLATFORM_FIELD_NUMBER: _builtins.int
     WORKER_ID_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    COMMAND_FIELD_NUMBER: _builtins.int
     operation_id: _builtins.str
     worker_id: _builtins.str
+    action: _builtins.bytes
+    """Not NativeLink's, which skips what it does not know: the Action and its Command as they stand in the CAS, where the
+    scheduler still has them. Either may be absent, and a worker compares them with their digests.
+    """
+    command: _builtins.bytes
     @_builtins.property
     def execute_request(self) -> _remote_execution_pb2.ExecuteRequest: ...
     @_builtins.property
@@ -328,10 +335,12 @@ class StartExecute(_message.Message):
         operation_id: _builtins.str = ...,
         platform: _remote_execution_pb2.Platform | None = ...,
         worker_id: _builtins.str = ...,
+        action: _builtins.bytes = ...,
+        command: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["execute_request", b"execute_request", "platform", b"platform", "queued_timestamp", b"queued_timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["execute_request", b"execute_request", "operation_id", b"operation_id", "platform", b"platform", "queued_timestamp", b"queued_timestamp", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "command", b"command", "execute_request", b"execute_request", "operation_id", b"operation_id", "platform", b"platform", "queued_timestamp", b"queued_timestamp", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -19,6 +19,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.empty_pb2 import Empty
 
 from nlserver.clock import Clock
+from nlserver.dispatch.enclosure import Room
 from nlserver.dispatch.model import ActionRequest, Failure, OperationState, Response, Stage
 from nlserver.errors import Code, Error, invalid, not_found
 from nlserver.proto import admin_pb2, remote_execution_pb2
@@ -33,6 +34,8 @@ from nlserver.store import Missing, Store, store_named
 _LARGEST_MESSAGE_BYTES: Final = 10 << 20
 # Bazel gives up after 60 s without news, and proxies cut streams that are silent for as long.
 _REPEAT_SECONDS: Final = 30.0
+_MOST_ENCLOSED_BYTES: Final = 16 << 20
+_MOST_ENCLOSED_BYTES_EACH: Final = 64 << 10
 _LONGEST_WAIT_SECONDS: Final = 24 * 3600.0
 _DEFAULT_PAGE: Final = 100
 _LARGEST_PAGE_BYTES: Final = 2 << 20
@@ -93,6 +96,7 @@ class ExecutionService(Service):
         self._clock = clock
         self._default_function = default_function
         self._repeat_seconds = repeat_seconds
+        self._room = Room(_MOST_ENCLOSED_BYTES, _MOST_ENCLOSED_BYTES_EACH)
 
     async def Execute(self, request: remote_execution_pb2.ExecuteRequest, context: Context) -> None:
         """Runs an action and reports on it until its end (REAPI v2)."""
@@ -101,7 +105,7 @@ class ExecutionService(Service):
             raise invalid("the ExecuteRequest has no action_digest")
         digest = digest_of(request.action_digest, function_of(request.digest_function, self._default_function))
         try:
-            wanted = await admitted(request, digest, served.store)
+            wanted = await admitted(request, digest, served.store, self._room)
         except Error as error:
             if error.code not in _IN_BAND:
                 raise
@@ -203,23 +207,27 @@ class ExecutionService(Service):
         return operation
 
 
-async def admitted(request: remote_execution_pb2.ExecuteRequest, digest: Digest, store: Store) -> ActionRequest:
-    """What the scheduler is asked, after reading the Action and its Command.
+async def admitted(
+    request: remote_execution_pb2.ExecuteRequest, digest: Digest, store: Store, room: Room
+) -> ActionRequest:
+    """What the scheduler is asked, after reading the Action and its Command, which are enclosed where there is room.
 
     Raises Error FAILED_PRECONDITION with every blob of Action, Command and input root that is missing,
     INVALID_ARGUMENT for what can never run.
     """
-    action = action_of(await _read(store, digest, "Action"), digest.function)
+    action_data = await _read(store, digest, "Action")
+    action = action_of(action_data, digest.function)
     command = digest_of(action.command_digest, digest.function)
     root = digest_of(action.input_root_digest, digest.function)
-    data = await _command(store, command, root)
+    command_data = await _command(store, command, root)
     return ActionRequest(
         instance=request.instance_name,
         action=digest,
-        properties=platform_of(action, command_of(data)),
+        properties=platform_of(action, command_of(command_data)),
         priority=request.execution_policy.priority,
         skip_cache_lookup=request.skip_cache_lookup,
         do_not_cache=action.do_not_cache,
+        enclosure=room.enclose(action_data, command_data),
     )
 
 

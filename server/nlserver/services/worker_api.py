@@ -237,6 +237,8 @@ def _update(order: Order, clock: Clock) -> worker_api_pb2.UpdateForWorker:
             start.worker_id = worker
             for name, value in sorted(dict(request.properties).items()):
                 start.platform.properties.add(name=name, value=value)
+            if request.enclosure is not None:
+                start.action, start.command = request.enclosure.take()
         case Kill(_, run):
             update.kill_operation_request.operation_id = run
         case Disconnect():

@@ -21,7 +21,7 @@ from nlserver.reapi.action import (
     timeout_of,
     working_directory_of,
 )
-from nlserver.reapi.digest import Digest, digest_of, is_empty
+from nlserver.reapi.digest import Digest, digest_of, is_empty, of
 from nlserver.store import Missing
 from nlserver.worker import environment, guard, inputs, outputs
 from nlserver.worker.commands import Commands
@@ -156,13 +156,13 @@ class _Run:
             refused(self._response, error)
 
     async def _attempt(self, executed: Callable[[], None]) -> None:
-        stamps, bench = self._stamps, self._bench
+        stamps, bench, order = self._stamps, self._bench, self._order
         stamps.mark("worker_start")
         await self._permitted()
-        action = action_of(await self._blob(self._order.action, "Action"), self._order.action.function)
+        action = action_of(await self._message(order.action, order.action_data, "Action"), order.action.function)
         limit = self._limit(action)
         stamps.mark("input_fetch_start")
-        root = digest_of(action.input_root_digest, self._order.action.function)
+        root = digest_of(action.input_root_digest, order.action.function)
         command, layout = await together(self._command_of(action), bench.resolver.resolve(root))
         wanted, directory = outputs_of(command), working_directory_of(command)
         if directory and directory not in layout.directories:
@@ -185,7 +185,10 @@ class _Run:
             )
             await self._bench.commands.permission(rules.precondition, variables)
 
-    async def _blob(self, digest: Digest, what: str) -> bytes:
+    async def _message(self, digest: Digest, enclosed: bytes, what: str) -> bytes:
+        """What the order encloses, if it is what was asked for, or the blob."""
+        if enclosed and of(enclosed, digest.function) == digest:
+            return enclosed
         if digest.size_bytes > _MOST_MESSAGE_BYTES:
             raise invalid(f"the {what} {digest} is larger than {_MOST_MESSAGE_BYTES} bytes")
         if is_empty(digest):
@@ -198,7 +201,7 @@ class _Run:
 
     async def _command_of(self, action: re_pb.Action) -> re_pb.Command:
         digest = digest_of(action.command_digest, self._order.action.function)
-        return command_of(await self._blob(digest, "Command"))
+        return command_of(await self._message(digest, self._order.command_data, "Command"))
 
     def _made(self) -> str:
         self._bench.workspace.create(self._directory)

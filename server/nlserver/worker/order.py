@@ -22,7 +22,7 @@ NO_EXIT_CODE: Final = -1
 
 @dataclass(frozen=True)
 class Order:
-    """One StartExecute, checked."""
+    """One StartExecute, checked. `action_data` and `command_data` are claims: what their digests say is what counts."""
 
     operation_id: str
     instance_name: str
@@ -30,6 +30,8 @@ class Order:
     queued_ns: int
     properties: Mapping[str, str]
     worker_id: str
+    action_data: bytes = b""
+    command_data: bytes = b""
 
 
 def order_of(start: worker_api_pb2.StartExecute, default: Function, worker_id: str) -> Order:
@@ -44,6 +46,8 @@ def order_of(start: worker_api_pb2.StartExecute, default: Function, worker_id: s
         start.queued_timestamp.ToNanoseconds(),
         {item.name: item.value for item in start.platform.properties},
         worker_id,
+        start.action,
+        start.command,
     )
 
 

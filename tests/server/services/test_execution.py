@@ -71,6 +71,24 @@ class TestExecute:
         assert start.queued_timestamp.seconds == 1_700_000_100
         assert start.operation_id
 
+    async def test_encloses_action_and_command_for_the_first_attempt(self, farm) -> None:
+        action = farm.action("gcc", "-c")
+        farm.execute(action)
+        first = await farm.worker()
+        start = await first.started()
+        assert of(start.action) == action
+        assert of(start.command).hash == rx.Action.FromString(start.action).command_digest.hash
+        assert rx.Command.FromString(start.command).arguments == ["gcc", "-c"]
+        first.call.cancel()
+        start = await (await farm.worker("worker-2")).started()
+        assert (start.action, start.command) == (b"", b"")
+
+    async def test_does_not_enclose_what_is_large(self, farm) -> None:
+        worker = await farm.worker()
+        farm.execute(farm.action("gcc", "x" * (64 << 10)))
+        start = await worker.started()
+        assert (start.action, start.command) == (b"", b"")
+
     async def test_takes_the_commands_platform_where_the_action_has_none(self, farm) -> None:  # CMD-11
         platform = rx.Platform(properties=[rx.Platform.Property(name="os", value="linux")])
         command = farm.store.keep(rx.Command(arguments=["true"], platform=platform).SerializeToString())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from dataclasses import replace
 
 import pytest
 from google.protobuf.wrappers_pb2 import UInt32Value
@@ -17,6 +18,7 @@ from nlserver.reapi import tree
 from nlserver.reapi.digest import EMPTY, Digest, Function, digest_of, of
 from nlserver.worker.environment import EnvironmentSpec
 from nlserver.worker.leash import Leash
+from nlserver.worker.order import Order
 from nlserver.worker.runners import orphans
 
 from tests.server.worker.shop import Shop
@@ -61,6 +63,22 @@ async def test_an_action_sees_its_inputs_and_its_outputs_come_back(shop: Shop) -
     assert await shop.read(response.result.output_files[0].digest) == b"42\n"
     assert (result.operation_id, result.instance_name) == ("operation", "main")
     assert shop.completed == ["operation"]
+
+
+async def test_what_the_order_encloses_is_not_asked_of_the_cas(shop: Shop) -> None:
+    command = actions.command(["/bin/echo", "hi"]).SerializeToString()
+    action = actions.action(of(command), EMPTY[Function.SHA256]).SerializeToString()
+    order = Order("operation", "main", of(action), 0, {}, "worker", action, command)
+    result = await shop.run(order)
+    assert await shop.stdout(result) == "hi\n"
+
+
+async def test_enclosed_messages_that_are_not_what_was_ordered_do_not_count(shop: Shop) -> None:
+    order = await shop.order(actions.command(["/bin/echo", "right"]), await shop.root({}))
+    wrong = actions.command(["/bin/echo", "wrong"]).SerializeToString()
+    action = actions.action(of(wrong), EMPTY[Function.SHA256]).SerializeToString()
+    result = await shop.run(replace(order, action_data=action, command_data=wrong))
+    assert await shop.stdout(result) == "right\n"
 
 
 async def test_all_nine_timestamps_are_there_and_in_order(shop: Shop) -> None:
