@@ -115,6 +115,11 @@ class Scheduler(ABC):
         """Why the operation of this id does not run, worker by worker. Raises Error NOT_FOUND."""
         raise Error(Code.UNIMPLEMENTED, f"{type(self).__name__} does not know its workers")
 
+    @property
+    def takes_workers(self) -> bool:
+        """Whether workers can join here."""
+        return False
+
     def join(self, offer: WorkerOffer, *, kills: bool = True) -> Seat:
         """Give a worker a seat; with `kills` false it is never told to kill what was taken from it.
 
@@ -130,6 +135,62 @@ class Scheduler(ABC):
     def drain(self, worker_id: str, draining: bool) -> None:
         """Give this worker no new work, or give it work again. Raises Error NOT_FOUND."""
         raise Error(Code.NOT_FOUND, f"{type(self).__name__} has no worker {worker_id!r}")
+
+
+class Wrapper(Scheduler):
+    """A scheduler in front of another, under one name with it; a kind overrides what it changes."""
+
+    def __init__(self, backend: Scheduler) -> None:
+        self.backend = backend
+
+    async def abilities(self, instance: str) -> Abilities:
+        """As the scheduler behind."""
+        return await self.backend.abilities(instance)
+
+    def submit(self, request: ActionRequest) -> AsyncGenerator[OperationState, None]:
+        """As the scheduler behind."""
+        return self.backend.submit(request)
+
+    def watch(self, name: str) -> AsyncGenerator[OperationState, None]:
+        """As the scheduler behind."""
+        return self.backend.watch(name)
+
+    async def get(self, name: str) -> OperationState:
+        """As the scheduler behind."""
+        return await self.backend.get(name)
+
+    async def cancel(self, name: str) -> None:
+        """As the scheduler behind."""
+        await self.backend.cancel(name)
+
+    def stop(self) -> None:
+        """As the scheduler behind."""
+        self.backend.stop()
+
+    def operations(self) -> Sequence[OperationState]:
+        """As the scheduler behind."""
+        return self.backend.operations()
+
+    def explain(self, operation: str) -> Explanation:
+        """As the scheduler behind."""
+        return self.backend.explain(operation)
+
+    @property
+    def takes_workers(self) -> bool:
+        """As the scheduler behind."""
+        return self.backend.takes_workers
+
+    def join(self, offer: WorkerOffer, *, kills: bool = True) -> Seat:
+        """As the scheduler behind."""
+        return self.backend.join(offer, kills=kills)
+
+    def workers(self) -> Sequence[WorkerState]:
+        """As the scheduler behind."""
+        return self.backend.workers()
+
+    def drain(self, worker_id: str, draining: bool) -> None:
+        """As the scheduler behind."""
+        self.backend.drain(worker_id, draining)
 
 
 def scheduler_named(site: Site, name: str) -> Scheduler:

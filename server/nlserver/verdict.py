@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 from nlserver.config import shape
 from nlserver.config.problem import Problem, nearest
@@ -162,7 +162,7 @@ def _collide(one: _Address, other: _Address) -> bool:
 
 
 def _services(config: Config) -> Iterator[Problem]:
-    kinds = {entry.name: entry.spec.tag for entry in config.schedulers or ()}
+    kinds = {entry.name: _innermost(entry.spec).tag for entry in config.schedulers or ()}
     for server in config.servers:
         services = server.services
         if services is None:
@@ -176,6 +176,13 @@ def _services(config: Config) -> Iterator[Problem]:
                 f"scheduler '{api.scheduler}' is a grpc one, which takes no workers: they join the server behind it"
             )
             yield config.problem(api, "scheduler", reason)
+
+
+def _innermost(scheduler: Any) -> Spec:
+    """What the kinds that wrap a scheduler pass everything on to."""
+    while isinstance(behind := getattr(scheduler, "scheduler", None), Spec):
+        scheduler = behind
+    return cast(Spec, scheduler)
 
 
 def _instances(config: Config, services: ServicesSpec) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ import random
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nlserver.cut import cut, named
 from nlserver.fastcdc import Cutter, Sizes
@@ -116,6 +116,7 @@ def test_odd_ends_and_borders_are_cut_as_the_api_says(length: int) -> None:
             assert [len(piece) for piece in pieces(data, sizes, [])] == expected(data, sizes)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_cuts_do_not_depend_on_how_the_bytes_come(data: st.DataObject) -> None:
     least = data.draw(st.integers(64, 300))

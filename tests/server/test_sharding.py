@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nlserver.reapi.digest import Digest, Function, of
 from nlserver.sharding import Shards, place, siphash
@@ -73,6 +73,7 @@ def test_shards_take_their_weights() -> None:
         assert abs(taken[number] / 4000 - weight / 8) < 0.03
 
 
+@settings(deadline=None)
 @given(WEIGHTS, KEYS)
 def test_every_key_has_one_shard_whatever_the_weights(weights: list[int], key: Digest | str) -> None:
     number = Shards(weights).of(key)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from nlserver.scheduler import SchedulerSpec
-from nlserver.spec import Spec, Unavailable
+from nlserver.dispatch.model import ActionRequest, OperationState, Properties
+from nlserver.scheduler import Abilities, Scheduler, SchedulerSpec, Wrapper
+from nlserver.spec import Site, Spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +55,61 @@ class ModificationSpec(Spec):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PropertyModifierSpec(Unavailable, SchedulerSpec, tag="property_modifier"):
-    """Changes the platform properties of actions on their way to another scheduler. Not available yet."""
+class PropertyModifierSpec(SchedulerSpec, tag="property_modifier"):
+    """Changes the platform properties of actions on their way to another scheduler.
 
-    instead = "Use its scheduler itself, and let clients send the properties that it knows."
+    Workers are chosen by the changed properties and are told them. The Action itself stays as it is.
+    """
 
     modifications: tuple[ModificationSpec, ...]
     """The changes, made in this order."""
     scheduler: SchedulerSpec
     """Gets the changed actions."""
+
+    def build(self, site: Site) -> Scheduler:
+        """A wrapper around the scheduler."""
+        return PropertyModifier(self.scheduler.build(site), self.modifications)
+
+
+class PropertyModifier(Wrapper):
+    """Submits other properties than it is given."""
+
+    def __init__(self, backend: Scheduler, modifications: Sequence[ModificationSpec]) -> None:
+        super().__init__(backend)
+        self._modifications = modifications
+
+    async def abilities(self, instance: str) -> Abilities:
+        """The properties of the scheduler behind, and those that are removed or replaced: clients may send them."""
+        behind = await self.backend.abilities(instance)
+        taken = {name for change in self._modifications if (name := _taken(change)) is not None}
+        return dataclasses.replace(behind, property_names=tuple(sorted(taken.union(behind.property_names))))
+
+    def submit(self, request: ActionRequest) -> AsyncGenerator[OperationState, None]:
+        """As the scheduler behind, with changed properties."""
+        changed = modified(request.properties, self._modifications)
+        return self.backend.submit(dataclasses.replace(request, properties=changed))
+
+
+def _taken(change: ModificationSpec) -> str | None:
+    return change.replace.name if change.replace is not None else change.remove
+
+
+def modified(properties: Properties, modifications: Sequence[ModificationSpec]) -> Properties:
+    """The properties after these changes, one after the other; of a name that comes twice the last value counts."""
+    values = dict(properties)
+    for change in modifications:
+        match change:
+            case ModificationSpec(add=AddSpec(name=name, value=value)):
+                values[name] = value
+            case ModificationSpec(remove=str(name)):
+                values.pop(name, None)
+            case ModificationSpec(replace=ReplaceSpec() as replace):
+                _replace(values, replace)
+    return tuple(values.items())
+
+
+def _replace(values: dict[str, str], replace: ReplaceSpec) -> None:
+    old = values.get(replace.name)
+    if old is not None and replace.value in (None, old):
+        del values[replace.name]
+        values[replace.new_name] = old if replace.new_value is None else replace.new_value

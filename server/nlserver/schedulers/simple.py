@@ -240,6 +240,11 @@ class SimpleScheduler(Scheduler):
 
     # Workers and operators
 
+    @property
+    def takes_workers(self) -> bool:
+        """They are what it is for."""
+        return True
+
     def join(self, offer: WorkerOffer, *, kills: bool = True) -> Seat:
         """Register a worker under its name and a UUID."""
         self._require_open()

@@ -49,7 +49,7 @@ class WorkerApiSpec(Spec):
 def build(spec: WorkerApiSpec, site: Site) -> WorkerApiService:
     """The service for one scheduler's workers."""
     scheduler = scheduler_named(site, spec.scheduler)
-    if type(scheduler).join is Scheduler.join:
+    if not scheduler.takes_workers:
         raise Error(
             Code.FAILED_PRECONDITION,
             f"scheduler {spec.scheduler!r} takes no workers",

@@ -6,7 +6,7 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nlserver.errors import Code, Error
 from nlserver.eviction import EvictionPolicy
@@ -189,6 +189,7 @@ def test_a_value_of_too_many_pieces_is_refused() -> None:
     assert caught.value.code is Code.RESOURCE_EXHAUSTED
 
 
+@settings(deadline=None)
 @given(st.data())
 async def test_what_goes_in_comes_out_in_any_part(data: st.DataObject) -> None:
     store = DedupSpec(index_store=MemorySpec(), content_store=MemorySpec(), **SMALL).build(Site())
