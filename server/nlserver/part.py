@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -88,6 +88,16 @@ class Part:
     async def close(self) -> None:
         """Give back what was opened; tasks have ended before."""
         await self.site.close()
+
+    @property
+    def average_chunks(self) -> Mapping[str, int]:
+        """The average bytes of a chunk, by the instances whose blobs are split, on whatever listener."""
+        items = [item for server in self._config.servers if server.services for item in server.services.cas or ()]
+        return {
+            item.instance_name: item.experimental_chunking.avg_chunk_size_bytes
+            for item in items
+            if item.experimental_chunking
+        }
 
     @property
     def health(self) -> Health:
@@ -196,7 +206,9 @@ def _services(spec: ServicesSpec, part: Part) -> list[Service]:
         from nlserver.services import capabilities
 
         read_only = frozenset(item.instance_name for item in spec.ac or () if item.read_only)
-        made.append(capabilities.build(spec.capabilities, site, read_only=read_only))
+        made.append(
+            capabilities.build(spec.capabilities, site, read_only=read_only, average_chunks=part.average_chunks)
+        )
     if spec.execution is not None:
         from nlserver.services import execution
 

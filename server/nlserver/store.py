@@ -182,6 +182,22 @@ class WorkerStore(Protocol):
         ...
 
 
+@runtime_checkable
+class Chunked(Protocol):
+    """A store that can say of which chunks, which are blobs of the same store, its blobs are made (REAPI v2)."""
+
+    async def split(self, blob: Digest) -> list[Digest]:
+        """The chunks of a blob, in order, all of them present; none when it is not to be split. Raises Missing."""
+        ...
+
+    async def splice(self, blob: Digest, chunks: Sequence[Digest], *, by_content: bool) -> None:
+        """Keep the blob that these chunks make; `by_content` says that they were cut as announced.
+
+        Raises Missing for absent chunks, Error INVALID_ARGUMENT when they do not make the blob.
+        """
+        ...
+
+
 def store_named(site: Site, name: str) -> Store:
     """The root store of this name; see `Site.named`."""
     return cast(Store, site.named("store", name))

@@ -13,6 +13,7 @@ from nlserver.spec import Spec, Unavailable
 
 if TYPE_CHECKING:
     from nlserver.cluster import Config, HttpListenerSpec, ServicesSpec
+    from nlserver.services.cas import CasSpec
 
 S = TypeVar("S", bound=Spec)
 # Fields that hold a store's name where they hold a text; in some kinds the same key holds a store itself.
@@ -176,6 +177,21 @@ def _services(config: Config) -> Iterator[Problem]:
                 f"scheduler '{api.scheduler}' is a grpc one, which takes no workers: they join the server behind it"
             )
             yield config.problem(api, "scheduler", reason)
+        for item in services.cas or ():
+            yield from _chunking(config, item)
+
+
+def _chunking(config: Config, item: CasSpec) -> Iterator[Problem]:
+    """A `grpc` store leaves splitting to the server behind it; any other needs an index (NativeLink behaviour)."""
+    chunking, store = item.experimental_chunking, _resolved(config, item.cas_store)
+    if chunking is None or store is None:
+        return
+    if store.tag == "grpc" and chunking.index_store is not None:
+        reason = f"'{item.cas_store}' is a grpc store: the server behind it keeps which chunks make which blob"
+        yield config.problem(chunking, "index_store", f"{reason}, so there must be no index_store")
+    if store.tag != "grpc" and chunking.index_store is None:
+        reason = f"experimental_chunking of cas instance '{item.instance_name}' needs an index_store"
+        yield config.problem(chunking, "index_store", reason)
 
 
 def _innermost(scheduler: Any) -> Spec:

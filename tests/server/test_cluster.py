@@ -286,9 +286,27 @@ def test_integers_of_health_and_worker_api_are_cast() -> None:
     assert found.worker_api.kill_revoked_operations_interval_s == 5
 
 
+GRPC = "{name: 'A', grpc: {store_type: 'cas', endpoints: [{address: 'grpc://h:1'}]}}"
+
+
 def test_integers_in_service_items_are_strict() -> None:
     services = "{cas: [{cas_store: 'A', experimental_chunking: {index_store: 'A', max_chunk_count: 2.5}}]}"
     assert any("expected an integer" in found for found in reasons(config(STORE, server(services))))
+
+
+@pytest.mark.parametrize(
+    ("store", "chunking", "reason"),
+    [
+        (STORE, "{}", "cas instance 'main' needs an index_store"),
+        (STORE, "{index_store: 'B'}", None),
+        (GRPC, "{index_store: 'B'}", "there must be no index_store"),
+        (GRPC, "{}", None),
+    ],
+)
+def test_chunking_needs_an_index_unless_another_server_keeps_it(store: str, chunking: str, reason: str | None) -> None:
+    services = f"{{cas: [{{instance_name: 'main', cas_store: 'A', experimental_chunking: {chunking}}}]}}"
+    found = reasons(config(f"{store}, {{name: 'B', memory: {{}}}}", server(services)))
+    assert [reason is not None and reason in one for one in found] == ([] if reason is None else [True])
 
 
 # Services of both generations

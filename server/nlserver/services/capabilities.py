@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from nlserver.errors import invalid
@@ -42,8 +43,18 @@ class CapabilitiesSpec(InstanceSpec):
     costs processor time: about a second a gigabyte on either side."""
 
 
-def build(specs: Sequence[CapabilitiesSpec], site: Site, *, read_only: frozenset[str]) -> Service:
-    """The service for these instances; `read_only` names those whose action cache takes no updates here."""
+def build(
+    specs: Sequence[CapabilitiesSpec],
+    site: Site,
+    *,
+    read_only: frozenset[str],
+    average_chunks: Mapping[str, int] = MappingProxyType({}),
+) -> Service:
+    """The service for these instances.
+
+    `read_only` names those whose action cache takes no updates here; `average_chunks` has the average bytes of a chunk
+    of those whose blobs are split.
+    """
     schedulers = {
         spec.instance_name: None
         if spec.remote_execution is None
@@ -51,7 +62,7 @@ def build(specs: Sequence[CapabilitiesSpec], site: Site, *, read_only: frozenset
         for spec in specs
     }
     compressing = frozenset(spec.instance_name for spec in specs if spec.remote_cache_compression)
-    return Capabilities(schedulers, Function[site.default_function.upper()], read_only, compressing)
+    return Capabilities(schedulers, Function[site.default_function.upper()], read_only, compressing, average_chunks)
 
 
 class Capabilities(Service):
@@ -65,11 +76,13 @@ class Capabilities(Service):
         default: Function,
         read_only: frozenset[str],
         compressing: frozenset[str],
+        average_chunks: Mapping[str, int],
     ) -> None:
         self._schedulers = schedulers
         self._default = default
         self._read_only = read_only
         self._compressing = compressing
+        self._average_chunks = average_chunks
 
     async def GetCapabilities(
         self, request: remote_execution_pb2.GetCapabilitiesRequest, context: Context
@@ -82,13 +95,29 @@ class Capabilities(Service):
         name = request.instance_name
         scheduler = self._scheduler(name)
         answer = remote_execution_pb2.ServerCapabilities(
-            cache_capabilities=_cache(name not in self._read_only, _COMPRESSORS if name in self._compressing else ()),
-            low_api_version=_LOW,
-            high_api_version=_HIGH,
+            cache_capabilities=self._cache(name), low_api_version=_LOW, high_api_version=_HIGH
         )
         if scheduler is not None:
             answer.execution_capabilities.CopyFrom(_execution(await scheduler.abilities(name), self._default))
         return answer
+
+    def _cache(self, name: str) -> remote_execution_pb2.CacheCapabilities:
+        compressors = _COMPRESSORS if name in self._compressing else ()
+        cache = remote_execution_pb2.CacheCapabilities(
+            digest_functions=_FUNCTIONS,
+            action_cache_update_capabilities=remote_execution_pb2.ActionCacheUpdateCapabilities(
+                update_enabled=name not in self._read_only
+            ),
+            max_batch_total_size_bytes=MOST_BATCH_BYTES,
+            symlink_absolute_path_strategy=remote_execution_pb2.SymlinkAbsolutePathStrategy.ALLOWED,
+            supported_compressors=compressors,
+            supported_batch_update_compressors=compressors,
+        )
+        if name in self._average_chunks:
+            # Bazel wants all three or none.
+            cache.split_blob_support = cache.splice_blob_support = True
+            cache.fast_cdc_2020_params.avg_chunk_size_bytes = self._average_chunks[name]
+        return cache
 
     def _scheduler(self, name: str) -> Scheduler | None:
         if self._schedulers:
@@ -104,23 +133,7 @@ def _number(function: Function) -> remote_execution_pb2.DigestFunction.Value.Val
 
 
 _FUNCTIONS: Final = [_number(function) for function in Function]
-
 _COMPRESSORS: Final = [remote_execution_pb2.Compressor.Value.Value(compressor.name) for compressor in codec.SERVED]
-
-
-def _cache(
-    update_enabled: bool, compressors: Sequence[remote_execution_pb2.Compressor.Value.ValueType]
-) -> remote_execution_pb2.CacheCapabilities:
-    return remote_execution_pb2.CacheCapabilities(
-        digest_functions=_FUNCTIONS,
-        action_cache_update_capabilities=remote_execution_pb2.ActionCacheUpdateCapabilities(
-            update_enabled=update_enabled
-        ),
-        max_batch_total_size_bytes=MOST_BATCH_BYTES,
-        symlink_absolute_path_strategy=remote_execution_pb2.SymlinkAbsolutePathStrategy.ALLOWED,
-        supported_compressors=compressors,
-        supported_batch_update_compressors=compressors,
-    )
 
 
 def _execution(abilities: Abilities, default: Function) -> remote_execution_pb2.ExecutionCapabilities:

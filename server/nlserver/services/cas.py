@@ -1,11 +1,12 @@
-"""ContentAddressableStorage: which blobs are here, small blobs in batches, and directory trees (REAPI v2)."""
+"""ContentAddressableStorage: which blobs are here, small blobs in batches, trees, and blobs as chunks (REAPI v2)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple, TypeVar
 
 from google.rpc import status_pb2
 
@@ -15,18 +16,22 @@ from nlserver.reapi import codec
 from nlserver.reapi.digest import Digest, Function, digest_of, function_of, is_empty
 from nlserver.reapi.names import Compressor
 from nlserver.reapi.status import status_of
+from nlserver.reapi.tree import message_of
 from nlserver.service import Context, InstanceSpec, Service, instance
 from nlserver.spec import Site, Spec, Text, key
-from nlserver.store import Store, store_named
+from nlserver.store import Chunked, Store, store_named
 from nlserver.streams import off_loop
 from nlserver.transfer.answers import Packed, batch_read_response, batch_update_response
+from nlserver.transfer.chunking import Chunking
 from nlserver.transfer.intake import put_verified, short
 from nlserver.transfer.limits import MOST_BATCH_BYTES
 from nlserver.transfer.spread import spread
 from nlserver.transfer.tree_walk import Pages, Walk, start_of
 
-_LEAST_AVERAGE_CHUNK = 1 << 10
-_MOST_AVERAGE_CHUNK = 1 << 20
+T = TypeVar("T")
+_LEAST_AVERAGE_CHUNK: Final = 1 << 10
+_MOST_AVERAGE_CHUNK: Final = 1 << 20
+_FAST_CDC: Final = remote_execution_pb2.ChunkingFunction.FAST_CDC_2020
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +39,12 @@ class ChunkingSpec(Spec):
     """SplitBlob and SpliceBlob: large blobs as content-defined chunks, so that clients move only what changed."""
 
     index_store: Text | None = None
-    """The store that keeps which chunks make which blob; it must not be the `cas_store` itself."""
+    """The store that keeps which chunks make which blob; it must not be the `cas_store` itself. Chunks are blobs of the
+    `cas_store`. Absent where that is a `grpc` store: the server behind it is asked."""
     avg_chunk_size_bytes: int = key(zero=512 << 10)
     """The size that chunks have on average: 1024 to 1048576 bytes."""
     max_chunk_count: int = key(zero=50_000)
-    """The most chunks that one blob may have; larger blobs are not split."""
+    """The most chunks that one blob may have, at most 50,000; larger blobs are not split."""
 
     @classmethod
     def problems(cls, values: ChunkingSpec) -> list[str]:
@@ -78,17 +84,30 @@ _LEAST_PACKED_BYTES: Final = 128
 def build(specs: Sequence[CasSpec], site: Site, *, compressing: frozenset[str] = frozenset()) -> Service:
     """The service for these instances; `compressing` names those whose blobs may travel compressed.
 
-    Raises Error UNIMPLEMENTED for chunking, which is not available yet.
+    Raises Error FAILED_PRECONDITION for chunking without its index.
     """
-    for spec in specs:
-        if spec.experimental_chunking is not None:
-            raise Error(
-                Code.UNIMPLEMENTED,
-                f"experimental_chunking of cas instance {spec.instance_name!r} is not available yet",
-                remedy="Remove experimental_chunking.",
-            )
     stores = {spec.instance_name: store_named(site, spec.cas_store) for spec in specs}
-    return Cas(stores, Function[site.default_function.upper()], compressing)
+    chunked = {
+        spec.instance_name: _chunked(spec.instance_name, spec.experimental_chunking, stores[spec.instance_name], site)
+        for spec in specs
+        if spec.experimental_chunking is not None
+    }
+    return Cas(stores, Function[site.default_function.upper()], compressing, chunked)
+
+
+def _chunked(name: str, spec: ChunkingSpec, store: Store, site: Site) -> Chunked:
+    if isinstance(store, Chunked):
+        return store
+    if spec.index_store is None:
+        raise Error(
+            Code.FAILED_PRECONDITION,
+            f"experimental_chunking of cas instance {name!r} has no index_store",
+            remedy="Name a store that keeps which chunks make which blob.",
+        )
+    index = store_named(site, spec.index_store)
+    chunking = Chunking(store, index, spec.avg_chunk_size_bytes, spec.max_chunk_count)
+    site.on_close(chunking.close)
+    return chunking
 
 
 class Cas(Service):
@@ -96,10 +115,17 @@ class Cas(Service):
 
     descriptors = (remote_execution_pb2.DESCRIPTOR.services_by_name["ContentAddressableStorage"],)
 
-    def __init__(self, stores: Mapping[str, Store], default: Function, compressing: frozenset[str]) -> None:
+    def __init__(
+        self,
+        stores: Mapping[str, Store],
+        default: Function,
+        compressing: frozenset[str] = frozenset(),
+        chunked: Mapping[str, Chunked] = MappingProxyType({}),
+    ) -> None:
         self._stores = stores
         self._default = default
         self._compressing = compressing
+        self._chunked = chunked
 
     async def FindMissingBlobs(
         self, request: remote_execution_pb2.FindMissingBlobsRequest, context: Context
@@ -167,6 +193,51 @@ class Cas(Service):
         async for message in _pages(store, root, pages):
             await context.write(message)
 
+    async def SplitBlob(
+        self, request: remote_execution_pb2.SplitBlobRequest, context: Context
+    ) -> remote_execution_pb2.SplitBlobResponse:
+        """The chunks of a blob, which are blobs of this CAS; none for one that is not to be split.
+
+        The client's chunking function is a wish. Raises Error NOT_FOUND for an absent blob.
+        """
+        chunked = self._chunking(request.instance_name)
+        chunks = await _first_that_fits(
+            self._functions(request.digest_function),
+            lambda function: chunked.split(digest_of(request.blob_digest, function)),
+        )
+        return remote_execution_pb2.SplitBlobResponse(
+            chunk_digests=[message_of(chunk) for chunk in chunks], chunking_function=_FAST_CDC
+        )
+
+    async def SpliceBlob(
+        self, request: remote_execution_pb2.SpliceBlobRequest, context: Context
+    ) -> remote_execution_pb2.SpliceBlobResponse:
+        """Keep the blob that chunks of this CAS make; OK when it is here already, whatever its chunks.
+
+        Never ALREADY_EXISTS, which Bazel takes for a failure. Raises Error NOT_FOUND for absent chunks,
+        INVALID_ARGUMENT when they do not make the blob; nothing is kept then.
+        """
+        chunked = self._chunking(request.instance_name)
+
+        async def splice(function: Function) -> None:
+            blob = digest_of(request.blob_digest, function)
+            chunks = [digest_of(message, function) for message in request.chunk_digests]
+            await chunked.splice(blob, chunks, by_content=request.chunking_function == _FAST_CDC)
+
+        await _first_that_fits(self._functions(request.digest_function), splice)
+        return remote_execution_pb2.SpliceBlobResponse(blob_digest=request.blob_digest)
+
+    def _chunking(self, name: str) -> Chunked:
+        instance(self._stores, name)
+        if name not in self._chunked:
+            raise Error(Code.UNIMPLEMENTED, f"blobs of instance {name!r} are not split", remedy="See GetCapabilities.")
+        return self._chunked[name]
+
+    def _functions(self, number: int) -> list[Function]:
+        """What a digest may be of: Bazel 9.1 leaves the function of these calls unset though it is BLAKE3."""
+        first = function_of(number, self._default)
+        return [first] if number else [first, *(function for function in Function if function is not first)]
+
 
 class _Offer(NamedTuple):
     digest: Digest
@@ -226,6 +297,20 @@ async def _blob(store: Store, digest: Digest) -> bytes | status_pb2.Status:
     except Error as error:
         return status_of(error)
     return data if len(data) == digest.size_bytes else status_of(short(digest, len(data)))
+
+
+async def _first_that_fits(functions: Sequence[Function], work: Callable[[Function], Awaitable[T]]) -> T:
+    """What the work gives with the first function with which it does not fail; else the first failure."""
+    failure: Error | None = None
+    for function in functions:
+        try:
+            return await work(function)
+        except Error as error:
+            if error.code not in (Code.NOT_FOUND, Code.INVALID_ARGUMENT):
+                raise
+            failure = failure or error
+    assert failure is not None
+    raise failure
 
 
 def _accepted(numbers: Sequence[int]) -> Compressor | None:

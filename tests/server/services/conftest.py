@@ -164,21 +164,27 @@ def store() -> Shelf:
 
 @pytest.fixture
 def site(store: Shelf) -> Site:
-    return Site({"store": {"CAS": Given(store), "AC": Given(Shelf())}})
+    return Site({"store": {"CAS": Given(store), "AC": Given(Shelf()), "INDEX": Given(Shelf())}})
 
 
 @pytest.fixture
 async def cache(site: Site, store: Shelf) -> AsyncIterator[Cache]:
-    """All four services for the instances "", "a/b", and "packed", whose blobs may travel compressed.
+    """All four services for the instances "" and "a/b"; "packed", whose blobs may travel compressed; and "chunked".
 
     "closed" has an action cache that takes no updates.
     """
     names = ("", "a/b", "packed")
     compressing = frozenset(("packed",))
+    chunking = cas.ChunkingSpec(index_store="INDEX", avg_chunk_size_bytes=4096, max_chunk_count=200)
+    chunked = cas.CasSpec(instance_name="chunked", cas_store="CAS", experimental_chunking=chunking)
     results = site.named("store", "AC")
     read_only = [ac.AcSpec(instance_name="closed", ac_store="AC", read_only=True)]
     services: list[Service] = [
-        cas.build([cas.CasSpec(instance_name=name, cas_store="CAS") for name in names], site, compressing=compressing),
+        cas.build(
+            [*(cas.CasSpec(instance_name=name, cas_store="CAS") for name in names), chunked],
+            site,
+            compressing=compressing,
+        ),
         ac.build(
             [*(ac.AcSpec(instance_name=name, ac_store="AC") for name in names), *read_only], site, cas={"": store}
         ),

@@ -116,3 +116,12 @@ async def test_compressors_are_announced_where_the_config_has_them(cache) -> Non
     assert list(packed.supported_compressors) == list(packed.supported_batch_update_compressors) == both
     assert not plain.supported_compressors
     assert not plain.supported_batch_update_compressors
+
+
+async def test_chunking_is_announced_whole_where_the_config_has_it() -> None:  # CAP-11, SPL-13, SPL-18
+    made = capabilities.build([], Site(), read_only=frozenset(), average_chunks={"c": 4096})
+    chunked, plain = (await ask(made, "c")).cache_capabilities, (await ask(made)).cache_capabilities
+    assert (chunked.split_blob_support, chunked.splice_blob_support) == (True, True)
+    assert (chunked.fast_cdc_2020_params.avg_chunk_size_bytes, chunked.fast_cdc_2020_params.seed) == (4096, 0)
+    assert not chunked.HasField("rep_max_cdc_params")
+    assert (plain.split_blob_support, plain.HasField("fast_cdc_2020_params")) == (False, False)

@@ -412,11 +412,11 @@ async def test_a_huge_look_up_lets_others_in_between(store, site) -> None:  # HC
     assert turns > 20
 
 
-def test_starting_with_chunking_says_that_it_is_not_available_yet(site: Site) -> None:
-    spec = cas.CasSpec(cas_store="CAS", experimental_chunking=cas.ChunkingSpec(index_store="INDEX"))
-    with pytest.raises(Error, match="not available yet") as caught:
+def test_chunking_needs_an_index(site: Site) -> None:
+    spec = cas.CasSpec(cas_store="CAS", experimental_chunking=cas.ChunkingSpec())
+    with pytest.raises(Error, match="has no index_store") as caught:
         cas.build([spec], site)
-    assert caught.value.code is Code.UNIMPLEMENTED
+    assert caught.value.code is Code.FAILED_PRECONDITION
     assert caught.value.remedy
 
 
