@@ -6,6 +6,7 @@ Global flags stand anywhere before a bare `--`, because people press the up key 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,6 +15,7 @@ from nlctl.faults import USAGE, Fault, Fix, fix
 from nlctl.registry import COMMANDS, FLAGS, GROUPS, Flag, Leaf
 
 _BY_SPELLING: Final = {spelling: flag for flag in FLAGS for spelling in flag.spellings}
+_COUNT: Final = re.compile("[0-9]{1,3}")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -75,7 +77,7 @@ def _from_environment(made: Invocation, environment: Mapping[str, str]) -> None:
         if not value:
             continue
         if flag.counts:
-            made.counts[flag.name] = int(value) if value.isdigit() else 1
+            made.counts[flag.name] = int(value) if _COUNT.fullmatch(value) else 1
         else:
             _set(made, flag, value, flag.variable)
 

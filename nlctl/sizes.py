@@ -7,7 +7,7 @@ from typing import Final
 
 from nlctl.faults import USAGE, Fault, fix
 
-_SIZE: Final = re.compile(r"(\d+)\s*(?:([kmgtpe])(i?)b?|b)?", re.IGNORECASE)
+_SIZE: Final = re.compile(r"([0-9]{1,20})\s*(?:([kmgtpe])(i?)b?|b)?", re.IGNORECASE)
 _POWERS: Final = "kmgtpe"
 
 

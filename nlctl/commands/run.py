@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from nlserver.reapi.digest import Digest, Function, digest_of
+from nlserver.reapi.times import moment_of
 
 from nlctl.arguments import seconds
 from nlctl.faults import NO_WORKER, NOT_RUN, UNREADABLE, USAGE, Fault, fix
@@ -199,6 +200,5 @@ def _document(outcome: Outcome, outputs: Mapping[str, Digest], out_dir: Path) ->
 
 
 def _span(start: Any, end: Any) -> int | None:
-    if not start.seconds or not end.seconds:
-        return None
-    return int(end.ToMilliseconds() - start.ToMilliseconds())
+    begun, ended = moment_of(start), moment_of(end)
+    return (ended - begun) // 1_000_000 if begun and ended else None

@@ -100,13 +100,13 @@ def write_request(resource_name: bytes, offset: int, data: Piece, *, finish: boo
 
 def read_data(message: bytes) -> bytes:
     """The data of a google.bytestream.ReadResponse. Raises Error INTERNAL when it is none."""
-    if message and message[0] == _DATA:
-        length, at = number_at(message, 1)
-        if at + length == len(message):
-            return message[at:]
     try:
+        if message and message[0] == _DATA:
+            length, at = number_at(message, 1)
+            if at + length == len(message):
+                return message[at:]
         return bytestream_pb2.ReadResponse.FromString(message).data
-    except DecodeError:
+    except (DecodeError, Error):
         raise Error(Code.INTERNAL, "the server sent something that is no ReadResponse") from None
 
 

@@ -26,6 +26,7 @@ from nlserver.proto import admin_pb2, remote_execution_pb2
 from nlserver.reapi.action import action_of, command_of, platform_of
 from nlserver.reapi.digest import Digest, Function, digest_of, function_of
 from nlserver.reapi.status import status_of
+from nlserver.reapi.times import span_of
 from nlserver.scheduler import Scheduler, scheduler_named, wall
 from nlserver.service import Context, InstanceSpec, Service, instance
 from nlserver.spec import Site, Text
@@ -126,11 +127,11 @@ class ExecutionService(Service):
     async def WaitOperation(self, request: Any, context: Context) -> Any:
         """The state at its end, or when the time is over (google.longrunning)."""
         scheduler, name = await self._find(request.name)
-        asked = request.timeout.ToMilliseconds() / 1000 if request.HasField("timeout") else _LONGEST_WAIT_SECONDS
+        asked = _patience(request)
         async with aclosing(scheduler.watch(name)) as states:
             state = await anext(states)
             try:
-                async with asyncio.timeout(min(max(0.0, asked), _LONGEST_WAIT_SECONDS)):
+                async with asyncio.timeout(asked):
                     async for newer in states:
                         state = newer
             except TimeoutError:
@@ -205,6 +206,16 @@ class ExecutionService(Service):
         operation.metadata.Pack(_metadata(Stage.COMPLETED, action))
         operation.response.Pack(remote_execution_pb2.ExecuteResponse(status=status_of(error)))
         return operation
+
+
+def _patience(request: Any) -> float:
+    """Seconds that a WaitOperationRequest wants to wait at most."""
+    if not request.HasField("timeout"):
+        return _LONGEST_WAIT_SECONDS
+    span = span_of(request.timeout)
+    if span is None:
+        raise invalid("the timeout is not a time that can pass")
+    return min(max(0.0, span / 1e9), _LONGEST_WAIT_SECONDS)
 
 
 async def admitted(

@@ -23,6 +23,7 @@ from nlserver.errors import Code, Error, invalid
 from nlserver.proto import remote_execution_pb2, worker_api_pb2
 from nlserver.reapi.digest import Digest, Function
 from nlserver.reapi.status import error_of, status_of
+from nlserver.reapi.times import moment_of
 from nlserver.scheduler import Scheduler, Seat, scheduler_named, wall
 from nlserver.service import Context, Service
 from nlserver.spec import Site, Spec, Text, key
@@ -215,9 +216,10 @@ def _polish_result(result: remote_execution_pb2.ActionResult) -> None:
     metadata = result.execution_metadata
     timed = metadata.HasField("execution_start_timestamp") and metadata.HasField("execution_completed_timestamp")
     if timed and not metadata.HasField("virtual_execution_duration"):
-        begun = metadata.execution_start_timestamp.ToNanoseconds()
-        ended = metadata.execution_completed_timestamp.ToNanoseconds()
-        metadata.virtual_execution_duration.FromNanoseconds(max(0, ended - begun))
+        begun = moment_of(metadata.execution_start_timestamp)
+        ended = moment_of(metadata.execution_completed_timestamp)
+        if begun is not None and ended is not None:
+            metadata.virtual_execution_duration.FromNanoseconds(max(0, ended - begun))
 
 
 def _missing_in(text: str, function: Function) -> tuple[str, ...]:

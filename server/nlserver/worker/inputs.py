@@ -18,6 +18,7 @@ from nlserver import fs
 from nlserver.errors import Code, Error, invalid
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi.digest import Digest, Function, digest_of, is_empty
+from nlserver.reapi.times import moment_of
 from nlserver.reapi.tree import directory_of
 from nlserver.store import LocalFiles, Missing
 from nlserver.streams import closing
@@ -218,7 +219,9 @@ def _file(node: re_pb.FileNode, function: Function) -> File:
         # No setuid, setgid or sticky bits from outside.
         mode = properties.unix_mode.value & 0o777
     if properties.HasField("mtime"):
-        mtime = properties.mtime.seconds * 10**9 + properties.mtime.nanos
+        mtime = moment_of(properties.mtime)
+        if mtime is None:
+            raise invalid(f"the mtime of {node.name!r} is no time")
     return File(node.name, digest_of(node.digest, function), node.is_executable, mode, mtime)
 
 

@@ -13,11 +13,15 @@ from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.proto import worker_api_pb2
 from nlserver.reapi.digest import EMPTY, Digest, Function, digest_of, function_of
 from nlserver.reapi.status import status_of
+from nlserver.reapi.times import Time, moment_of
 
 MOST_RESULT_BYTES: Final = (4 << 20) - (64 << 10)
 """A scheduler's stream ends at a message of 4 MiB."""
 NO_EXIT_CODE: Final = -1
 """Stands for the exit code of a process that never ran; the response's status says why."""
+
+# Later times of the action are counted from it, and must be Timestamps, too.
+_LATEST_NS: Final = 2**63
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,18 @@ def order_of(start: worker_api_pb2.StartExecute, default: Function, worker_id: s
         start.operation_id,
         request.instance_name,
         digest_of(request.action_digest, function_of(request.digest_function, default)),
-        start.queued_timestamp.ToNanoseconds(),
+        _queued(start.queued_timestamp),
         {item.name: item.value for item in start.platform.properties},
         worker_id,
         start.action,
         start.command,
     )
+
+
+def _queued(timestamp: Time) -> int:
+    """When the scheduler took the action in; 0 where it says nothing that can be, or a time that is far from here."""
+    moment = moment_of(timestamp) or 0
+    return moment if 0 <= moment < _LATEST_NS else 0
 
 
 def blank(function: Function) -> re_pb.ExecuteResponse:
