@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar, cast
 
@@ -33,7 +34,7 @@ from nlserver.worker.results import Results
 from nlserver.worker.runner import Ended, Ending, Runner, Task
 from nlserver.worker.side_channel import says_timed_out
 from nlserver.worker.stamps import Stamps
-from nlserver.worker.workspace import Workspace
+from nlserver.worker.workspace import Workspace, require_in_place
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -113,6 +114,8 @@ class _Run:
         self._stamps = Stamps(bench.clock, order.queued_ns)
         self._response = blank(order.action.function)
         self._ended: Ended | None = None
+        self._lent: guard.Lent | None = None
+        self._changed: list[Digest] = []
         self._command = ""
         self._cacheable = False
         self._removed = False
@@ -169,12 +172,12 @@ class _Run:
             raise invalid(f"the working directory {directory!r} is no directory of the input root")
         await inputs.lay_out(layout, self._made, wanted.parents, bench.store)
         stamps.mark("input_fetch_completed", "execution_start")
-        since = guard.file_time_ns()
+        self._lent = guard.Lent(layout, guard.file_time_ns())
         self._ended = await bench.runner.run(self._task(action, command, directory, limit))
         stamps.mark("execution_completed", "output_upload_start")
         executed()
         self._cacheable = not action.do_not_cache
-        await self._gather(wanted, layout, since, limit)
+        await self._gather(wanted, limit)
         stamps.mark("output_upload_completed")
 
     async def _permitted(self) -> None:
@@ -232,43 +235,62 @@ class _Run:
             rules.max_action_timeout if rules.timeout_handled_externally else limit,
         )
 
-    async def _gather(self, wanted: Outputs, layout: inputs.Layout, since_ns: int, limit: float) -> None:
+    async def _gather(self, wanted: Outputs, limit: float) -> None:
         """Fill in the result from what the process left, and upload it."""
         assert self._ended is not None
         self._response.result.exit_code = self._ended.exit_code
-        found = await stoppable(self._found, wanted, layout, since_ns)
-        for digest in found.changed:
-            log.warn("An action changed its input; the fast store forgets it", digest=digest, command=self._command)
-            await self._bench.store.local.remove(digest)
-        if self._ended.ending is Ending.TIMED_OUT or found.timed_out:
-            self._refuse(Code.DEADLINE_EXCEEDED, f"Command '{self._command}' timed out after {limit:g} seconds")
-        if found.failure is not None:
-            refused(self._response, found.failure)
-        await self._uploaded(found.blobs)
+        async with self._upload_time():
+            found = await stoppable(self._found, wanted)
+            await self._forget_changed()
+            if self._ended.ending is Ending.TIMED_OUT or found.timed_out:
+                self._refuse(Code.DEADLINE_EXCEEDED, f"Command '{self._command}' timed out after {limit:g} seconds")
+            if found.failure is not None:
+                refused(self._response, found.failure)
+            await self._uploaded(found.blobs)
 
-    def _found(self, stop: Stop, wanted: Outputs, layout: inputs.Layout, since_ns: int) -> _Found:
+    def _found(self, stop: Stop, wanted: Outputs) -> _Found:
         own, result = self._directory, self._response.result
-        blobs = outputs.Blobs(self._order.action.function)
-        result.stdout_raw = outputs.add_stream(stop, blobs, own.stdout, result.stdout_digest)
-        result.stderr_raw = outputs.add_stream(stop, blobs, own.stderr, result.stderr_digest)
-        found = _Found(blobs, guard.changed(stop, layout, own.root, since_ns, self._bench.store.local, own.scratch))
+        self._look_at_inputs()
+        require_in_place(own)
+        found = _Found(outputs.Blobs(self._order.action.function))
         if "side_channel_file" in self._bench.rules.additional_environment.values():
             found.timed_out = says_timed_out(own.side_channel)
         try:
-            outputs.Collector(stop, own.root, blobs, result).collect(wanted.paths, modern=wanted.modern)
+            result.stdout_raw = outputs.add_stream(stop, found.blobs, own.stdout, result.stdout_digest)
+            result.stderr_raw = outputs.add_stream(stop, found.blobs, own.stderr, result.stderr_digest)
+            collector = outputs.Collector(stop, own.root, own.path, found.blobs, result)
+            collector.collect(wanted.paths, modern=wanted.modern)
         except Error as error:
             found.failure = error
-        if not blobs.files:
+        if not found.blobs.files:
             self._remove()
         return found
 
-    async def _uploaded(self, blobs: outputs.Blobs) -> None:
+    def _look_at_inputs(self) -> None:
+        if self._lent is not None:
+            own = self._directory
+            self._changed += self._lent.changed(own.root, self._bench.workspace.path, self._bench.store.local)
+            self._lent = None
+
+    async def _forget_changed(self) -> None:
+        while self._changed:
+            digest = self._changed[-1]
+            log.warn("An action changed its input; the fast store forgets it", digest=digest, command=self._command)
+            await self._bench.store.local.remove(digest)
+            self._changed.pop()
+
+    @asynccontextmanager
+    async def _upload_time(self) -> AsyncIterator[None]:
         limit = self._bench.rules.max_upload_timeout
         try:
             async with asyncio.timeout(limit):
-                await outputs.upload(self._bench.store, blobs)
+                yield
         except TimeoutError:
             raise Error(Code.DEADLINE_EXCEEDED, f"outputs could not be uploaded within {limit:g} s") from None
+
+    async def _uploaded(self, blobs: outputs.Blobs) -> None:
+        try:
+            await outputs.upload(self._bench.store, blobs)
         except Error as error:
             # Not the action's fault, whatever the store calls it.
             code = Code.INTERNAL if error.code in _FINAL else error.code
@@ -278,8 +300,16 @@ class _Run:
         await self._bench.results.keep(self._order.action, self._response, cacheable=self._cacheable)
 
     async def _tidied(self) -> None:
+        """Leave nothing behind, wherever the action ended."""
+        if self._changed or not self._removed:
+            await finished(self._taken_back())
+
+    async def _taken_back(self) -> None:
+        if self._lent is not None:
+            await fs.in_thread(self._look_at_inputs)
+        await self._forget_changed()
         if not self._removed:
-            await finished(fs.in_thread(self._remove))
+            await fs.in_thread(self._remove)
 
     def _remove(self) -> None:
         try:
@@ -297,7 +327,6 @@ class _Found:
     """What a process left behind."""
 
     blobs: outputs.Blobs
-    changed: list[Digest]
     timed_out: bool = False
     failure: Error | None = None
 

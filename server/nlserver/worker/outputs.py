@@ -1,33 +1,45 @@
 """What an action left behind, as an ActionResult and the blobs that belong to it.
 
 Laws: no symlink is followed on any segment below the execution root, special files are never opened, every walk is
-bounded. Everything but `upload` blocks and is for a thread, after the last process of the action is gone.
+bounded, and what changes while it is looked at is an error. Everything but `upload` blocks and is for a thread, after
+the last process of the action is gone.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
 
+from nlserver import fs
 from nlserver.errors import Code, Error, invalid
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi.digest import EMPTY, Digest, Function, hasher, is_empty
 from nlserver.reapi.parallel import each
 from nlserver.reapi.tree import Entry, File, Subdirectory, Symlink, blob_of, directory, set_digest, tree_blob
+from nlserver.store import LocalFiles
 from nlserver.streams import CHUNK_BYTES
+from nlserver.worker import beneath
 from nlserver.worker.finish import Stop
 
 MOST_DEPTH: Final = 200
-MOST_ENTRIES: Final = 1_000_000
+MOST_ENTRIES: Final = 500_000
+"""The most files, directories and symlinks of all outputs together, as many as an input root may have."""
+MOST_DIRECTORY_BYTES: Final = 64 << 20
+"""The most bytes that the Directory messages of all outputs may have together."""
 MOST_INLINE_BYTES: Final = 16 << 10
 """Standard output up to this size travels inside the result, beside its digest."""
 _SMALL_BYTES: Final = 64 << 10
 _MOST_HELD_BYTES: Final = 8 << 20
 _MOST_UPLOADS: Final = 16
+_BLOCK_BYTES: Final = 512
+_OWN_NAMES: Final = 2
 _EXECUTABLE: Final = 0o111
 _SPECIAL: Final = {
     stat.S_IFIFO: "a FIFO",
@@ -35,50 +47,91 @@ _SPECIAL: Final = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# What opening a name says that stood for something else, or for anything at all, a moment ago.
+_CHANGED: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE))
+
+
+@dataclass(frozen=True, slots=True)
+class OnDisk:
+    """A blob by a path, and what was there when it was hashed."""
+
+    path: str
+    status: os.stat_result
+
+    def changed(self) -> bool:
+        """Whether the file was written to, or is another one, since then."""
+        was, now = self.status, os.lstat(self.path)
+        return (
+            (now.st_ino, now.st_size, now.st_mtime_ns) != (was.st_ino, was.st_size, was.st_mtime_ns)
+            # No process can set this time. A file with more names than ours is an input, which every action links.
+            or (now.st_ctime_ns != was.st_ctime_ns and was.st_nlink <= _OWN_NAMES)
+        )
 
 
 @dataclass
 class Blobs:
-    """Blobs to upload, each once: small ones by their bytes, others by a path that does not change any more."""
+    """Blobs to upload, each once: small ones by their bytes, others by a path."""
 
     function: Function
-    found: dict[Digest, bytes | str] = field(default_factory=dict)
+    found: dict[Digest, bytes | OnDisk] = field(default_factory=dict)
     held_bytes: int = 0
 
     @property
     def files(self) -> bool:
         """Whether any of them is still to be read from its path."""
-        return any(isinstance(source, str) for source in self.found.values())
+        return any(isinstance(source, OnDisk) for source in self.found.values())
 
-    def add_file(self, stop: Stop, fd: int, path: str) -> tuple[Digest, bytes | None]:
-        """Add the content of an open file, and say it where it is small."""
+    def add_file(self, stop: Stop, fd: int, path: str, name: Callable[[], str]) -> tuple[Digest, bytes | None]:
+        """Add the content of an open regular file, and say it where it is small.
+
+        `path` is for people; where the content is not held, `name` makes an absolute path that leads to the file until
+        the action's directory goes.
+        """
+        before = os.fstat(fd)
         check = hasher(self.function)
         size, data = 0, b""
-        while chunk := os.read(fd, CHUNK_BYTES):
+        while size <= before.st_size and (chunk := os.read(fd, CHUNK_BYTES)):
             stop.check()
             check.update(chunk)
             size += len(chunk)
             data = data + chunk if size <= _SMALL_BYTES else b""
+        if size != before.st_size:
+            raise _changed(path)
         digest = Digest(check.hexdigest(), size, self.function) if size else EMPTY[self.function]
         small = size <= _SMALL_BYTES
         if size and digest not in self.found:
             hold = small and self.held_bytes + size <= _MOST_HELD_BYTES
             self.held_bytes += size if hold else 0
-            self.found[digest] = data if hold else path
+            self.found[digest] = data if hold else self._on_disk(fd, before, path, name)
         return digest, data if small else None
+
+    def _on_disk(self, fd: int, before: os.stat_result, path: str, name: Callable[[], str]) -> OnDisk:
+        now = os.fstat(fd)
+        if (now.st_size, now.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise _changed(path)
+        lasting = name()
+        found = OnDisk(lasting, os.lstat(lasting))
+        if (found.status.st_ino, found.status.st_mtime_ns) != (now.st_ino, now.st_mtime_ns):
+            raise _changed(path)
+        return found
 
 
 def add_stream(stop: Stop, blobs: Blobs, path: str, digest: re_pb.Digest) -> bytes:
-    """Add standard output or error, whose file may be absent; returns its bytes where they may travel inline."""
+    """Add standard output or error, whose file may be absent; returns its bytes where they may travel inline.
+
+    Raises Error FAILED_PRECONDITION when the action put something else in the place of the file.
+    """
+    set_digest(digest, EMPTY[blobs.function])
     try:
-        fd = os.open(path, _FILE)
+        fd = os.open(path, beneath.FILE)
     except FileNotFoundError:
-        set_digest(digest, EMPTY[blobs.function])
         return b""
+    except OSError as error:
+        raise _replaced(path) from error
     try:
-        found, data = blobs.add_file(stop, fd, path)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise _replaced(path)
+        found, data = blobs.add_file(stop, fd, path, lambda: path)
     finally:
         os.close(fd)
     set_digest(digest, found)
@@ -86,27 +139,39 @@ def add_stream(stop: Stop, blobs: Blobs, path: str, digest: re_pb.Digest) -> byt
 
 
 class Collector:
-    """Fills a result with the outputs found below an execution root."""
+    """Fills a result with the outputs found below an execution root.
 
-    def __init__(self, stop: Stop, root: str, blobs: Blobs, result: re_pb.ActionResult) -> None:
+    Files that are not held in memory get a second name in `staging`, a directory on the same file system that goes
+    with the action: a path there is short, and nobody can lead it elsewhere.
+    """
+
+    def __init__(self, stop: Stop, root: str, staging: str, blobs: Blobs, result: re_pb.ActionResult) -> None:
         self._stop = stop
         self._root = root
+        self._staging = staging
         self._blobs = blobs
         self._result = result
         self._left = MOST_ENTRIES
+        self._directory_bytes_left = MOST_DIRECTORY_BYTES
+        self._holes_left = 0
 
     def collect(self, outputs: Iterable[tuple[str, str]], *, modern: bool) -> None:
         """Add each output that exists: (path as declared, path from the execution root).
 
-        `modern` where `output_paths` declared them (REAPI v2.1): symlinks then go to `output_symlinks` as well. Raises
-        Error INVALID_ARGUMENT for a special file, FAILED_PRECONDITION for a name that no message can hold and for
-        more than the bounds allow.
+        `modern` where `output_paths` declared them (REAPI v2.1): symlinks then go to `output_symlinks` as well.
+        Raises Error INVALID_ARGUMENT for a special file, FAILED_PRECONDITION for a name that no message can hold, for
+        more than the bounds allow, and for what changes meanwhile.
         """
-        root = os.open(self._root, _DIRECTORY)
+        with _failing("the execution root"):
+            root = os.open(self._root, beneath.DIRECTORY)
         try:
+            # More than the file system has: no store of this machine could keep it, and hashing it would take hours.
+            space = os.fstatvfs(root)
+            self._holes_left = space.f_blocks * space.f_frsize
             for declared, path in outputs:
                 self._stop.check()
-                self._one(root, declared, path, modern)
+                with _failing(f"output {path!r}"):
+                    self._one(root, declared, path, modern)
         finally:
             os.close(root)
 
@@ -123,6 +188,7 @@ class Collector:
             os.close(fd)
 
     def _entry(self, fd: int, declared: str, path: str, name: str, found: os.stat_result, modern: bool) -> None:
+        self._count()
         if stat.S_ISREG(found.st_mode):
             digest = self._file(fd, name, path)
             output = self._result.output_files.add(path=declared, is_executable=bool(found.st_mode & _EXECUTABLE))
@@ -160,19 +226,30 @@ class Collector:
     def _tree(self, fd: int, name: str, path: str, closure: dict[Digest, bytes], depth: int) -> Digest:
         """The digest of a directory; its blob and those of all directories below it enter the closure."""
         if depth == 0:
-            raise Error(Code.FAILED_PRECONDITION, f"output directories are nested more than {MOST_DEPTH} deep")
-        own = _opened(fd, name, _DIRECTORY)
+            raise _too_much(f"output directories are nested more than {MOST_DEPTH} deep")
+        own = beneath.opened(fd, name, beneath.DIRECTORY)
         try:
-            entries = [self._node(own, entry, _joined(path, entry), closure, depth) for entry in os.listdir(own)]
+            entries = [self._node(own, entry, _joined(path, entry), closure, depth) for entry in self._names(own)]
         finally:
             os.close(own)
         made = blob_of(directory(entries), self._blobs.function)
-        if not is_empty(made.digest):
+        if not is_empty(made.digest) and made.digest not in closure:
+            self._directory_bytes_left -= len(made.data)
+            if self._directory_bytes_left < 0:
+                raise _too_much(f"the directories of the outputs have more than {MOST_DIRECTORY_BYTES} bytes")
             closure[made.digest] = made.data
         return made.digest
 
+    def _names(self, fd: int) -> list[str]:
+        names = []
+        with os.scandir(fd) as found:
+            for entry in found:
+                self._count()
+                names.append(entry.name)
+        return names
+
     def _node(self, fd: int, name: str, path: str, closure: dict[Digest, bytes], depth: int) -> Entry:
-        self._count()
+        self._stop.check()
         _check_text(name, path)
         found = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if stat.S_ISREG(found.st_mode):
@@ -184,13 +261,22 @@ class Collector:
         raise _special(path, found)
 
     def _file(self, fd: int, name: str, path: str) -> Digest:
-        own = _opened(fd, name, _FILE)
+        own = beneath.opened(fd, name, beneath.FILE)
         try:
-            if not stat.S_ISREG(os.fstat(own).st_mode):
-                raise invalid(f"output {path!r} changed while it was read")
-            return self._blobs.add_file(self._stop, own, f"{self._root}/{path}")[0]
+            status = os.fstat(own)
+            if not stat.S_ISREG(status.st_mode):
+                raise _changed(path)
+            self._holes_left -= max(0, status.st_size - status.st_blocks * _BLOCK_BYTES)
+            if self._holes_left < 0:
+                raise _too_much(f"output {path!r} is a sparse file of {status.st_size} bytes: no disk here holds that")
+            return self._blobs.add_file(self._stop, own, path, lambda: self._staged(fd, name))[0]
         finally:
             os.close(own)
+
+    def _staged(self, fd: int, name: str) -> str:
+        path = f"{self._staging}/{secrets.token_hex(8)}"
+        os.link(name, path, src_dir_fd=fd, follow_symlinks=False)
+        return path
 
     def _target(self, fd: int, path: str, name: str) -> str:
         """The target as it is; one into the execution root, which nobody else has, becomes relative."""
@@ -201,10 +287,9 @@ class Collector:
         return target
 
     def _count(self) -> None:
-        self._stop.check()
         self._left -= 1
         if self._left < 0:
-            raise Error(Code.FAILED_PRECONDITION, f"the outputs are more than {MOST_ENTRIES} files and directories")
+            raise _too_much(f"the outputs are more than {MOST_ENTRIES} files and directories")
 
 
 def _status(fd: int, name: str) -> os.stat_result | None:
@@ -219,7 +304,7 @@ def _descended(root: int, path: str) -> int | None:
     fd = os.dup(root)
     for segment in path.split("/") if path else ():
         try:
-            below = _opened(fd, segment, _DIRECTORY)
+            below = beneath.opened(fd, segment, beneath.DIRECTORY)
         except (FileNotFoundError, NotADirectoryError):
             return None
         finally:
@@ -228,13 +313,14 @@ def _descended(root: int, path: str) -> int | None:
     return fd
 
 
-def _opened(fd: int, name: str, flags: int) -> int:
+@contextmanager
+def _failing(what: str) -> Iterator[None]:
     try:
-        return os.open(name, flags, dir_fd=fd)
-    except PermissionError:
-        # The action took its own output's permissions away; it is still to be read.
-        os.chmod(name, 0o700, dir_fd=fd)
-        return os.open(name, flags, dir_fd=fd)
+        yield
+    except OSError as error:
+        if error.errno in _CHANGED:
+            raise _changed(what) from error
+        raise fs.error_of(error, f"reading {what}") from error
 
 
 def _joined(path: str, name: str) -> str:
@@ -254,6 +340,20 @@ def _special(path: str, found: os.stat_result) -> Error:
     return invalid(f"output {path!r} is {kind}; only files, directories and symlinks can be outputs")
 
 
+def _changed(path: str) -> Error:
+    return Error(Code.FAILED_PRECONDITION, f"{path!r} changed while it was collected as an output")
+
+
+def _replaced(path: str) -> Error:
+    name = os.path.basename(path)
+    return Error(Code.FAILED_PRECONDITION, f"the action put something else in the place of the file of its {name}")
+
+
+def _too_much(message: str) -> Error:
+    # Not RESOURCE_EXHAUSTED, which clients repeat: the same action leaves the same outputs.
+    return Error(Code.FAILED_PRECONDITION, message)
+
+
 class Sink(Protocol):
     """What uploading needs of a store; see `Store`."""
 
@@ -269,9 +369,17 @@ class Sink(Protocol):
         """See `Store.write_file`."""
         ...
 
+    @property
+    def local(self) -> LocalFiles:
+        """See `WorkerStore.local`."""
+        ...
+
 
 async def upload(store: Sink, blobs: Blobs) -> None:
-    """Bring into the store what it does not have, a bounded number at a time."""
+    """Bring into the store what it does not have, a bounded number at a time.
+
+    Raises Error FAILED_PRECONDITION when a file is no longer what was hashed.
+    """
     digests: Sequence[Digest] = list(blobs.found)
     if not digests:
         return
@@ -282,7 +390,11 @@ async def upload(store: Sink, blobs: Blobs) -> None:
         source = blobs.found[digest]
         if isinstance(source, bytes):
             await store.put(digest, source)
-        else:
-            await store.write_file(digest, Path(source))
+            return
+        await store.write_file(digest, Path(source.path))
+        if source.changed():
+            # A store may have taken other bytes under this name, without looking at them.
+            await store.local.remove(digest)
+            raise _changed(source.path)
 
     await each(absent, give, _MOST_UPLOADS)

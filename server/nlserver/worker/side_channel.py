@@ -6,8 +6,10 @@ import os
 from typing import Final
 
 from nlserver.errors import Code, Error
+from nlserver.worker import beneath
 
-_MOST_BYTES: Final = 64 << 10
+# The parser takes its time.
+_MOST_BYTES: Final = 4 << 10
 
 
 def says_timed_out(path: str) -> bool:
@@ -16,16 +18,22 @@ def says_timed_out(path: str) -> bool:
     Raises Error INTERNAL for anything else in it.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, beneath.FILE)
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise Error(Code.INTERNAL, f"the side channel file cannot be read: {error.strerror}") from error
+        raise _unreadable(error) from error
     try:
         text = os.read(fd, _MOST_BYTES)
+    except OSError as error:
+        raise _unreadable(error) from error
     finally:
         os.close(fd)
     return bool(text.strip()) and _failure(text) == "timeout"
+
+
+def _unreadable(error: OSError) -> Error:
+    return Error(Code.INTERNAL, f"the side channel file cannot be read: {error.strerror}")
 
 
 def _failure(text: bytes) -> str | None:

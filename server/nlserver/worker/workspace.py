@@ -20,10 +20,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from nlserver.errors import Code, Error
+from nlserver.worker import beneath
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _MODE: Final = 0o755
 _MOST_SPARES: Final = 64
+_ENTRIES_AT_ONCE: Final = 10_000
 SPARE: Final = ".spare-"
 """How the names of spare directories begin."""
 _STREAMS: Final = frozenset(("stdout", "stderr"))
@@ -55,14 +57,19 @@ class ActionDirectory:
         return f"{self.path}/stderr"
 
     @property
-    def scratch(self) -> str:
-        """Where nothing is but for a moment."""
-        return f"{self.path}/scratch"
-
-    @property
     def side_channel(self) -> str:
         """A file that the action's entrypoint may write; absent at first."""
         return f"{self.path}/side_channel"
+
+
+def require_in_place(directory: ActionDirectory) -> None:
+    """Raise Error FAILED_PRECONDITION when an action put something else in the place of its directory. Blocks."""
+    try:
+        if stat.S_ISDIR(os.lstat(directory.path).st_mode):
+            return
+    except FileNotFoundError:
+        pass
+    raise Error(Code.FAILED_PRECONDITION, "the action moved its own directory away")
 
 
 class Workspace:
@@ -151,7 +158,10 @@ class Workspace:
 
     def _blank(self, name: str) -> bool:
         """Bring an action's directory back to what `create` makes; False when it cannot be told to be the same."""
-        fd = self._opened(name)
+        try:
+            fd = beneath.opened_in_place(self._fd, name)
+        except NotADirectoryError:
+            return False
         try:
             os.fchmod(fd, 0o700)
             if os.listxattr(fd) or not self._blank_root(fd):
@@ -165,7 +175,7 @@ class Workspace:
         return True
 
     def _blank_root(self, fd: int) -> bool:
-        root = os.open("work", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+        root = beneath.opened_in_place(fd, "work")
         try:
             os.fchmod(root, _MODE)
             for moved in self._emptied(root):
@@ -184,9 +194,9 @@ class Workspace:
     def _removed(self, name: str) -> list[str]:
         """Remove a file, or a directory but for its subdirectories; these are moved up, under the names returned."""
         try:
-            fd = self._opened(name)
+            fd = beneath.opened_in_place(self._fd, name)
         except (NotADirectoryError, FileNotFoundError):
-            os.unlink(name, dir_fd=self._fd)
+            _unlink(self._fd, name)
             return []
         try:
             # Actions may have left directories in which not even their owner may write.
@@ -197,33 +207,51 @@ class Workspace:
         os.rmdir(name, dir_fd=self._fd)
         return moved
 
-    def _opened(self, name: str) -> int:
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            return os.open(name, flags, dir_fd=self._fd)
-        except PermissionError:
-            os.chmod(name, 0o700, dir_fd=self._fd)
-            return os.open(name, flags, dir_fd=self._fd)
-
     def _emptied(self, fd: int) -> list[str]:
         moved: list[str] = []
-        with os.scandir(fd) as found:
-            entries = list(found)
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                moved.append(self._moved_up(entry.name, fd))
-            else:
-                os.unlink(entry.name, dir_fd=fd)
+        while entries := _some(fd):
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    moved.append(self._moved_up(entry.name, fd))
+                else:
+                    _unlink(fd, entry.name)
         return moved
 
     def _moved_up(self, name: str, fd: int) -> str:
         unique = f".{self._salt}-{next(self._numbers)}"
-        try:
-            os.rename(name, unique, src_dir_fd=fd, dst_dir_fd=self._fd)
-        except PermissionError:
-            os.chmod(name, 0o700, dir_fd=fd)
-            os.rename(name, unique, src_dir_fd=fd, dst_dir_fd=self._fd)
+        for attempt in itertools.count():
+            try:
+                os.rename(name, unique, src_dir_fd=fd, dst_dir_fd=self._fd)
+                break
+            except PermissionError:
+                if attempt > 0:
+                    raise
+                beneath.permit(fd, name)
+            except OSError as error:
+                if not _unmounted(error, fd, name):
+                    raise
         return unique
+
+
+def _some(fd: int) -> list[os.DirEntry[str]]:
+    """Entries of a directory, so few that a million of them take no memory."""
+    with os.scandir(fd) as found:
+        return list(itertools.islice(found, _ENTRIES_AT_ONCE))
+
+
+def _unlink(fd: int, name: str) -> None:
+    while True:
+        try:
+            os.unlink(name, dir_fd=fd)
+            return
+        except OSError as error:
+            if not _unmounted(error, fd, name):
+                raise
+
+
+def _unmounted(error: OSError, fd: int, name: str) -> bool:
+    """Whether a call failed because of a mount that is gone now."""
+    return error.errno == errno.EBUSY and beneath.unmounted(fd, name)
 
 
 def _blank_rest(fd: int) -> None:

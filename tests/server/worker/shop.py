@@ -69,6 +69,7 @@ class Shop:
         env: Mapping[str, str] | None = None,
         outputs: Sequence[str] = (),
         directory: str = "",
+        leash: Leash | None = None,
         **more: Any,
     ) -> worker_api_pb2.ExecuteResult:
         """Run a shell script as an action."""
@@ -76,7 +77,7 @@ class Shop:
         command = actions.command(
             ["/bin/sh", "-c", script], environment=variables, output_paths=outputs, working_directory=directory
         )
-        return await self.run(await self.order(command, await self.root(inputs or {}), **more))
+        return await self.run(await self.order(command, await self.root(inputs or {}), **more), leash)
 
     async def run(self, order: Order, leash: Leash | None = None) -> worker_api_pb2.ExecuteResult:
         return await perform(self.bench, order, leash or Leash(), lambda: self.completed.append(order.operation_id))

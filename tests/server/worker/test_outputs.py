@@ -14,13 +14,19 @@ from nlserver.reapi.tree import tree_of
 from nlserver.spec import Site
 from nlserver.stores.memory import MemorySpec
 from nlserver.worker.finish import Stop
-from nlserver.worker.outputs import MOST_DEPTH, Blobs, Collector, add_stream, upload
+from nlserver.worker.outputs import MOST_DEPTH, Blobs, Collector, OnDisk, add_stream, upload
 
 
 def collected(root: Path, *paths: str, modern: bool = True) -> tuple[re_pb.ActionResult, Blobs]:
     result, blobs = re_pb.ActionResult(), Blobs(Function.SHA256)
-    Collector(Stop(), str(root), blobs, result).collect([(path, path) for path in paths], modern=modern)
+    staging = root.parent / f"{root.name}.staging"
+    staging.mkdir(exist_ok=True)
+    Collector(Stop(), str(root), str(staging), blobs, result).collect([(path, path) for path in paths], modern=modern)
     return result, blobs
+
+
+def on_disk(path: Path) -> OnDisk:
+    return OnDisk(str(path), path.lstat())
 
 
 def refusal(root: Path, *paths: str) -> Error:
@@ -181,14 +187,18 @@ def test_setuid_is_no_property_of_an_output(tmp_path: Path) -> None:
 def test_large_files_are_named_and_not_held(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(bytes(3 << 20))
     _, blobs = collected(tmp_path, "large")
-    assert blobs.found == {of(bytes(3 << 20)): str(tmp_path / "large")}
+    ((digest, source),) = blobs.found.items()
+    assert digest == of(bytes(3 << 20))
+    assert isinstance(source, OnDisk)
+    assert os.path.samefile(source.path, tmp_path / "large")
 
 
 def test_collecting_stops_when_it_is_told_to(tmp_path: Path) -> None:
     stop = Stop()
     stop.wish()
+    collector = Collector(stop, str(tmp_path), str(tmp_path), Blobs(Function.SHA256), re_pb.ActionResult())
     with pytest.raises(Error, match="stopped"):
-        Collector(stop, str(tmp_path), Blobs(Function.SHA256), re_pb.ActionResult()).collect([("a", "a")], modern=True)
+        collector.collect([("a", "a")], modern=True)
 
 
 def test_a_stream_that_was_never_made_is_empty(tmp_path: Path) -> None:
@@ -211,7 +221,7 @@ async def test_only_what_the_store_lacks_is_uploaded(tmp_path: Path) -> None:
 
     watched = Watched.__new__(Watched)
     watched.__dict__.update(store.__dict__)
-    blobs = Blobs(Function.SHA256, {here: b"here", absent: b"absent", large: str(tmp_path / "large")})
+    blobs = Blobs(Function.SHA256, {here: b"here", absent: b"absent", large: on_disk(tmp_path / "large")})
     await upload(watched, blobs)
     assert written == [absent]
     assert await store.get(large) == bytes(200_000)

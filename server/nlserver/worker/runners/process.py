@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import signal
+import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -93,9 +94,10 @@ class ProcessRunner:
     def _cut(self, task: Task) -> None:
         for path in (task.stdout, task.stderr):
             if self._loud(path):
-                os.truncate(path, self._most)
-        with open(task.stderr, "ab") as text:
-            text.write(b"\nworker: killed, because it wrote more than %d bytes of output\n" % self._most)
+                with _own_file(path) as fd:
+                    os.ftruncate(fd, self._most)
+        with _own_file(task.stderr) as fd:
+            os.write(fd, b"\nworker: killed, because it wrote more than %d bytes of output\n" % self._most)
 
 
 class _Exit:
@@ -150,6 +152,26 @@ def _output_files(task: Task) -> Iterator[tuple[int, int]]:
             files.append(os.open(path, flags, 0o600))
             opened.callback(os.close, files[-1])
         yield files[0], files[1]
+
+
+@contextmanager
+def _own_file(path: str) -> Iterator[int]:
+    """A descriptor to add to a file with output; the action may have put anything in its place."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _replaced(path) from error
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise _replaced(path)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _replaced(path: str) -> Error:
+    name = os.path.basename(path)
+    return Error(Code.FAILED_PRECONDITION, f"the action put something else in the place of the file of its {name}")
 
 
 async def _started(task: Task, stdout: int, stderr: int, mark: int) -> subprocess.Popen[bytes]:
