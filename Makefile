@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: help setup up down test conformance test-real lint types fmt bench proto clean
+.PHONY: help setup up down test conformance test-real lint types fmt fuzz bench proto clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
@@ -44,6 +44,9 @@ types: $(READY) ## Check types
 fmt: $(READY) ## Format the code and mend what can be mended
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+fuzz: $(READY) ## Fuzz for longer: FUZZ_TIMES=N multiplies the number of examples (100 unless stated)
+	FUZZ_TIMES=$${FUZZ_TIMES:-100} $(PYTHON) -m pytest -n auto tests/fuzz
 
 bench: $(READY) ## Measure: every script of tests/bench
 	@for script in tests/bench/*.py; do echo "== $$script"; $(PYTHON) "$$script" || exit 1; done
