@@ -13,7 +13,10 @@ import pytest
 HERE: Final = Path(__file__).parent
 
 rule: Final = pytest.mark.rule
-"""`@rule("FMB-01")`: this test proves the rule, on any server; several IDs where it proves several."""
+"""`@rule("FMB-01")`: this test proves the rule, on any server; several IDs where it proves several.
+
+`refused=True` says that our own server fails it on purpose, see `[refused]` in `rules.toml`.
+"""
 departure: Final = pytest.mark.departure
 """`@departure("QWS-02")`: this test proves what our own server answers instead, see `[refused]` in `rules.toml`."""
 

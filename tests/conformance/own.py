@@ -18,7 +18,7 @@ from blake3 import blake3
 HERE: Final = Path(__file__).parent / "own"
 OTHER_INSTANCE: Final = "a/b/c"
 SMALL_INSTANCE: Final = "small"
-SMALL_BYTES: Final = 4_000_000
+SMALL_BYTES: Final = 2_000_000
 """What the store of the small instance holds before it evicts."""
 _PATIENCE_SECONDS: Final = 30.0
 _BLOB: Final = re.compile(r"([0-9a-f]{64})-(\d+)")

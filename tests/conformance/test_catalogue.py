@@ -12,14 +12,17 @@ from tests.conformance.verdicts import Ended, Outcome, Verdict, rows
 DECISIONS = HERE.parents[1] / "server/decisions"
 
 
-def named(mark: str) -> set[str]:
-    """The IDs that tests of this folder name by this mark."""
-    return {rule_id for path in HERE.glob("test_*.py") for rule_id in _marked(path, mark)}
+def named(mark: str, **keywords: bool) -> set[str]:
+    """The IDs that tests of this folder name by this mark, with these keywords where any are given."""
+    return {rule_id for path in HERE.glob("test_*.py") for rule_id in _marked(path, mark, keywords)}
 
 
-def _marked(path: Path, mark: str) -> Iterator[str]:
+def _marked(path: Path, mark: str, keywords: dict[str, bool]) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == mark:
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == mark):
+            continue
+        given = {word.arg: ast.literal_eval(word.value) for word in node.keywords}
+        if keywords.items() <= given.items():
             yield from (argument.value for argument in node.args if isinstance(argument, ast.Constant))
 
 
@@ -38,7 +41,7 @@ def test_tests_and_lists_name_only_rules_that_there_are() -> None:
 
 
 def test_every_rule_that_we_refuse_has_a_test_of_our_answer_and_a_page_with_the_reason() -> None:
-    assert named("departure") == set(CATALOGUE.refused)
+    assert named("departure") == named("rule", refused=True) == set(CATALOGUE.refused)
     pages = {entry.page for entry in CATALOGUE.refused.values()}
     assert [page for page in pages if not (DECISIONS / page).is_file()] == []
 
