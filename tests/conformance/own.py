@@ -15,11 +15,15 @@ from typing import Final
 
 from blake3 import blake3
 
+from tests.conformance.target import rx
+
 HERE: Final = Path(__file__).parent / "own"
 OTHER_INSTANCE: Final = "a/b/c"
 SMALL_INSTANCE: Final = "small"
 SMALL_BYTES: Final = 2_000_000
 """What the store of the small instance holds before it evicts."""
+HASTY_INSTANCE: Final = "hasty"
+"""An instance that gives up a broken upload after a second."""
 _PATIENCE_SECONDS: Final = 30.0
 _BLOB: Final = re.compile(r"([0-9a-f]{64})-(\d+)")
 
@@ -30,7 +34,7 @@ class Process:
     def __init__(self, name: str, config: Path, folder: Path, **environment: str) -> None:
         self.name = name
         self.home = folder / "home"
-        self.home.mkdir(parents=True)
+        self.home.mkdir(parents=True, exist_ok=True)
         self.data = folder / "data"
         self._log = folder / "log"
         reading, writing = os.pipe()
@@ -82,6 +86,10 @@ class Process:
         """How many descriptors it holds."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def unfinished_bytes(self, store: str) -> int:
+        """How much stands in the directory of temporary files of a filesystem store."""
+        return sum(path.stat().st_size for path in (self.data / store / "tmp").rglob("*") if path.is_file())
+
     def kill(self) -> None:
         """End it as a crash does."""
         self._process.kill()
@@ -132,6 +140,10 @@ class Own:
         )
         self.workers.append(worker)
         return worker
+
+    def file_of(self, wanted: rx.Digest) -> Path:
+        """Where the server keeps a blob."""
+        return self.server.data / f"cas/content/d/{wanted.hash}-{wanted.size_bytes}"
 
     def close(self) -> None:
         """End all of it orderly. Raises AssertionError naming everything that is not as it must be afterwards."""

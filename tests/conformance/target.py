@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import queue
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn, Self
 
 import grpc
 import pytest
@@ -292,6 +294,49 @@ class Target:
     def progress(self, name: str) -> bs.QueryWriteStatusResponse:
         """QueryWriteStatus."""
         return self.bytestream.QueryWriteStatus(bs.QueryWriteStatusRequest(resource_name=name))
+
+    def committed(self, name: str) -> int:
+        """How much of an upload the server has, as far as it says so."""
+        try:
+            return int(self.progress(name).committed_size)
+        except grpc.RpcError as error:
+            # The two answers of servers that keep nothing to go on with.
+            if error.code() in (Code.NOT_FOUND, Code.UNIMPLEMENTED):
+                return 0
+            raise
+
+
+class Feed:
+    """The messages of a stream, one by one as a test says so; the stream ends with the block."""
+
+    def __init__(self) -> None:
+        self._row: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
+
+    def say(self, message: Message) -> None:
+        """Send this message."""
+        self._row.put(message)
+
+    def end(self) -> None:
+        """Send no more."""
+        self._row.put(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def __iter__(self) -> Iterator[Message]:
+        while (message := self._row.get()) is not None:
+            yield message
+
+
+def until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+    """Look again and again until this holds; whether it ever did."""
+    deadline = time.monotonic() + seconds
+    while not (held := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return held
 
 
 def messages(name: str, data: bytes, chunk_bytes: int = 1 << 20, first_offset: int = 0) -> Iterator[bs.WriteRequest]:

@@ -38,6 +38,9 @@ class Compressor(StrEnum):
     BROTLI = "brotli"
 
 
+_COMPRESSORS: Final = tuple(compressor for compressor in Compressor if compressor is not Compressor.IDENTITY)
+
+
 @dataclass(frozen=True, slots=True)
 class ReadName:
     """What a client wants to read."""
@@ -171,11 +174,10 @@ def _blob(segments: Sequence[str], at: int, default: Function) -> _Blob:
 
 
 def _compressor(text: str) -> Compressor:
-    try:
-        return Compressor(text)
-    except ValueError:
-        known = ", ".join(Compressor)
-        raise invalid(f"compressor {text[:40]!r} is unknown; known are {known}") from None
+    """The compressor of these names, of which `identity` is none (REAPI v2, ByteStream)."""
+    if text not in _COMPRESSORS:
+        raise invalid(f"compressor {text[:40]!r} is unknown; known are {', '.join(_COMPRESSORS)}")
+    return Compressor(text)
 
 
 def _instance(segments: Sequence[str]) -> str:
