@@ -282,24 +282,28 @@ def test_a_broken_upload_begins_anew_under_its_name(target: Target) -> None:
 
 @rule("BSW-17")
 def test_abandoned_uploads_are_bounded_invisible_and_freed(target: Target, own: Own) -> None:
-    data = fresh(MIB)
-    feeds = []
+    data = fresh(3 * MIB)
+    abandoned = []
+
+    def begin(number: int) -> tuple[Feed, grpc.Future]:
+        blob = data[number:] + bytes(number)
+        name = target.write_name(digest(blob), instance=HASTY_INSTANCE)
+        abandoned.append(digest(blob))
+        feed = Feed()
+        call = target.bytestream.Write.future(iter(feed))
+        feed.say(bs.WriteRequest(resource_name=name, data=blob[:MIB]))
+        feed.say(bs.WriteRequest(write_offset=MIB, data=blob[MIB : 2 * MIB]))
+        return feed, call
+
     with own.server.grows_by_at_most(150 * MIB):
-        for number in range(300):
-            blob = data[number:] + bytes(number)
-            wanted = digest(blob)
-            name = target.write_name(wanted, instance=HASTY_INSTANCE)
-            feed = Feed()
-            call = target.bytestream.Write.future(iter(feed))
-            feed.say(bs.WriteRequest(resource_name=name, data=blob[: MIB // 4]))
-            feed.say(bs.WriteRequest(write_offset=MIB // 4, data=blob[MIB // 4 : MIB // 2]))
-            feeds.append((feed, call, wanted))
-        assert not target.is_present(feeds[0][2], instance_name=HASTY_INSTANCE)
-        for feed, call, _ in feeds:
-            call.cancel()
-            feed.end()
+        for wave in range(15):
+            under_way = [begin(10 * wave + number) for number in range(10)]
+            assert until(lambda: own.server.unfinished_bytes("hasty") > 0)
+            for feed, call in under_way:
+                call.cancel()
+                feed.end()
         assert until(lambda: own.server.unfinished_bytes("hasty") == 0)
-    assert len(target.find_missing(*(wanted for _, _, wanted in feeds), instance_name=HASTY_INSTANCE)) == 300
+    assert len(target.find_missing(*abandoned, instance_name=HASTY_INSTANCE)) == len(abandoned)
 
 
 @rule("BSW-18")

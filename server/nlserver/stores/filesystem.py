@@ -257,7 +257,7 @@ class Filesystem(Store):
             # One batch is written while the next one comes.
             while not batches.ended:
                 self._directory.refuse(key, total)
-                writing = asyncio.create_task(fs.in_thread(incoming.append, batch))
+                writing = asyncio.create_task(_append(incoming, batch))
                 batch = await batches.pull()
                 total += sum(map(len, batch))
                 with fs.failing(self._writing(key)):
@@ -295,3 +295,9 @@ class Filesystem(Store):
 
     def _writing(self, key: Key) -> str:
         return f"writing {self._directory.layout.path(key)}"
+
+
+async def _append(incoming: Incoming, batch: list[bytes]) -> None:
+    """Write a batch and let go of it, since the next one may be long in coming."""
+    await fs.in_thread(incoming.append, batch)
+    batch.clear()

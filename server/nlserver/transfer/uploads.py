@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from nlserver.errors import Code, Error, invalid
 from nlserver.reapi.digest import Digest
 from nlserver.store import Store
-from nlserver.streams import Chunks
+from nlserver.streams import CHUNK_BYTES, Chunks
 from nlserver.transfer.intake import put_verified
 from nlserver.verified import check_whole, verified
 
@@ -40,11 +40,12 @@ class Upload:
         self._slot = _Slot()
         self._writing: asyncio.Task[None] | None = None
         self._present = False
+        self._largest = 0
 
     @property
     def held(self) -> int:
-        """Bytes that stand here and not with the store."""
-        return len(self._first)
+        """The most bytes that stand in memory for it: here, and with a store that gathers what it is to write."""
+        return min(self.received, 2 * self._largest + CHUNK_BYTES)
 
     async def push(self, owner: object, chunk: bytes) -> None:
         """Take the next chunk, which is not empty, as soon as there is room for it.
@@ -55,6 +56,7 @@ class Upload:
         size = self.name.digest.size_bytes
         if self.received + len(chunk) > size:
             raise invalid(f"Sent too much data. Expected {size}, but so far received {self.received + len(chunk)}")
+        self._largest = max(self._largest, len(chunk))
         if self.received == 0:
             self.check(owner)
             self._first = chunk
