@@ -10,10 +10,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, cast
 
 import h11
 
@@ -22,7 +21,6 @@ from nlserver import log
 _PREFACE: Final = b"PRI"
 """How HTTP/2 with prior knowledge begins (RFC 9113, 3.4); no HTTP/1.1 method does."""
 _FIRST_BYTES_SECONDS: Final = 30.0
-_PIPE_BYTES: Final = 256 << 10
 _LARGEST_HEAD: Final = 16 << 10
 _LARGEST_BODY: Final = 64 << 10
 
@@ -44,16 +42,17 @@ class Front:
     """One listening socket in front of a gRPC server that listens on `backend`, the path of a Unix socket."""
 
     def __init__(self, backend: str, routes: Sequence[Route], tls: ssl.SSLContext | None = None) -> None:
-        self._backend = backend
+        self.backend = backend
         self._routes = routes
         self._tls = tls
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.Task[None]] = set()
-        self._aborted = False
+        self._doors: set[_Door] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, listening: socket.socket) -> None:
         """Accept connections on a bound socket."""
-        self._server = await asyncio.start_server(self._connected, sock=listening, ssl=self._tls, limit=_PIPE_BYTES)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Door(self), sock=listening, ssl=self._tls)
 
     def close(self) -> None:
         """Accept no more connections; those that are open go on."""
@@ -62,45 +61,41 @@ class Front:
 
     async def abort(self) -> None:
         """End the connections that are still open."""
-        self._aborted = True
-        for task in self._open:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
+        for door in list(self._doors):
+            door.abort()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
+    def opened(self, door: _Door) -> None:
+        """A connection came."""
+        self._doors.add(door)
+
+    def closed(self, door: _Door) -> None:
+        """A connection ended."""
+        self._doors.discard(door)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Serve a connection in a task of its own; ordinary ends of connections end it."""
+        task = asyncio.get_running_loop().create_task(_quietly(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def answer(self, first: bytes, transport: asyncio.Transport) -> None:
+        """Serve HTTP/1.1 on a connection whose first bytes were read."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=_LARGEST_HEAD)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        transport.resume_reading()
         try:
-            async with asyncio.timeout(_FIRST_BYTES_SECONDS):
-                first = await reader.readexactly(len(_PREFACE))
-            if first == _PREFACE:
-                await self._carry(first, reader, writer)
-            else:
-                await self._answer(first, reader, writer)
-        except asyncio.CancelledError:
-            # The stream server would report a cancelled connection as a failure of its own; nobody awaits this task.
-            if not self._aborted:
-                raise
-        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError, ssl.SSLError) as reason:
-            log.debug("Connection ended early", reason=type(reason).__name__)
+            await self._converse(first, reader, writer)
         finally:
-            self._open.discard(task)
             writer.close()
 
-    async def _carry(self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_unix_connection(self._backend, limit=_PIPE_BYTES)
-        inner_writer.write(first)
-        try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(_pipe(reader, inner_writer))
-                both.create_task(_pipe(inner_reader, writer))
-        except* ConnectionError:
-            pass
-        finally:
-            inner_writer.close()
-
-    async def _answer(self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _converse(self, first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=_LARGEST_HEAD)
         connection.receive_data(first)
         while True:
@@ -128,15 +123,102 @@ class Front:
         return Answer(404, f"No route for {target}\n".encode())
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(_PIPE_BYTES):
-        writer.write(data)
-        await writer.drain()
-    with suppress(OSError, RuntimeError):
-        if writer.can_write_eof():
-            writer.write_eof()
+class _End(asyncio.Protocol):
+    """One end of a connection that is carried on: what comes in goes out at the other end, no faster than it takes it.
+
+    HTTP/2 knows no half of a connection: when one end closes, so does the other, after it has sent what it was given.
+    """
+
+    transport: asyncio.Transport
+
+    def __init__(self, other: _End | None = None) -> None:
+        self.other = other
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The loop says that it is there."""
+        # uvloop's are no subclasses.
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came in."""
+        other = self.other
+        if other is not None and not other.transport.is_closing():
+            other.transport.write(data)
+
+    def pause_writing(self) -> None:
+        """More was given to this end than it got rid of."""
+        if self.other is not None and not self.other.transport.is_closing():
+            self.other.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """There is room at this end again."""
+        if self.other is not None and not self.other.transport.is_closing():
+            self.other.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing comes or goes at this end any more."""
+        if self.other is not None:
+            self.other.transport.close()
+
+
+class _Door(_End):
+    """The end at which a client stands: it is asked who shall serve it by its first bytes."""
+
+    def __init__(self, front: Front) -> None:
+        super().__init__()
+        self._front = front
+        self._first = b""
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._front.opened(self)
+        self._patience = asyncio.get_running_loop().call_later(_FIRST_BYTES_SECONDS, self.abort)
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is not None:
+            super().data_received(data)
+            return
+        self._first += data
+        if len(self._first) >= len(_PREFACE) and self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+            # Until somebody is there who takes more.
+            self.transport.pause_reading()
+            http2 = self._first.startswith(_PREFACE)
+            self._front.spawn(self._carry() if http2 else self._front.answer(self._first, self.transport))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._front.closed(self)
+        if self._patience is not None:
+            self._patience.cancel()
+        super().connection_lost(exc)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self.transport.abort()
+
+    async def _carry(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            # What the server says first may come before this returns.
+            _, inner = await loop.create_unix_connection(lambda: _End(self), self._front.backend)
+        except OSError:
+            self.abort()
+            raise
+        self.other = inner
+        inner.transport.write(self._first)
+        if self.transport.is_closing():
+            inner.transport.close()
         else:
-            writer.close()
+            self.transport.resume_reading()
+
+
+async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except (TimeoutError, asyncio.IncompleteReadError, ConnectionError, ssl.SSLError) as reason:
+        log.debug("Connection ended early", reason=type(reason).__name__)
 
 
 async def _request(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
