@@ -86,27 +86,26 @@ class Pass:
     broken, it is the low watermark; a watermark of 0 or less means no limit of size (NativeLink behaviour).
     """
 
-    def __init__(self, policy: EvictionPolicy, now: float) -> None:
+    def __init__(self, policy: EvictionPolicy) -> None:
         self._policy = policy
-        self._now = now
         self._max_bytes = policy.max_bytes
         self._begun = False
 
-    def verdict(self, used: float, held: Held) -> Limit | None:
+    def verdict(self, used: float, held: Held, now: float) -> Limit | None:
         """The limit that makes the least recent value go, or None when the pass is over."""
-        limit = self._broken(used, held)
+        limit = self._broken(used, held, now)
         if self._begun or limit is None:
             return limit
         self._begun = True
         if self._policy.max_bytes and self._policy.evict_bytes:
             self._max_bytes = max(0, self._policy.max_bytes - self._policy.evict_bytes)
-            limit = self._broken(used, held)
+            limit = self._broken(used, held, now)
         return limit
 
-    def _broken(self, used: float, held: Held) -> Limit | None:
+    def _broken(self, used: float, held: Held, now: float) -> Limit | None:
         if self._max_bytes and held.size >= self._max_bytes:
             return Limit.BYTES
-        if self._policy.expired(used, self._now):
+        if self._policy.expired(used, now):
             return Limit.SECONDS
         if self._policy.max_count and held.count > self._policy.max_count:
             return Limit.COUNT
@@ -166,11 +165,11 @@ class LeastRecent(Generic[K]):
 
     def evict(self, now: float) -> list[Victim[K]]:
         """Drop what the policy wants gone, and name it, the least recent first."""
-        eviction = Pass(self._policy, now)
+        eviction = Pass(self._policy)
         victims: list[Victim[K]] = []
         while self._entries:
             key, entry = next(iter(self._entries.items()))
-            limit = eviction.verdict(entry.used, self.held)
+            limit = eviction.verdict(entry.used, self.held, now)
             if limit is None:
                 break
             self.remove(key)

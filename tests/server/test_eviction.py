@@ -113,6 +113,6 @@ def _no_limit_broken(policy: EvictionPolicy, held: Held, used: list[float], now:
 def test_a_pass_that_evicts_nothing_first_evicts_nothing_later(
     policy: EvictionPolicy, used: float, count: int, size: int
 ) -> None:
-    eviction = Pass(policy, 100)
-    if eviction.verdict(used, Held(count, size)) is None:
-        assert eviction.verdict(used, Held(count, size)) is None
+    eviction = Pass(policy)
+    if eviction.verdict(used, Held(count, size), 100) is None:
+        assert eviction.verdict(used, Held(count, size), 100) is None

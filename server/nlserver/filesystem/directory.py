@@ -114,13 +114,15 @@ class Directory:
             size = rounded(os.lstat(path).st_size, self._block)
         except FileNotFoundError:
             return False
+        if self.usage is None:
+            removed = fs.unlink(path)
+        else:
+            with self.usage.leaving(size) as leaves:
+                if removed := fs.unlink(path):
+                    leaves()
         if isinstance(key, Digest):
-            size += without_twin(self.layout.twin(key), self._block)
-        if not fs.unlink(path):
-            return False
-        if self.usage is not None:
-            self.usage.add(-1, -size)
-        return True
+            without_twin(self.layout.twin(key), self._block, self.usage)
+        return removed
 
     def tidy(self) -> None:
         """Clear away what dead processes left, and count what is there."""

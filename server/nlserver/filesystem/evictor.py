@@ -1,8 +1,9 @@
 """Keeps a shared store directory below its limits, one process at a time.
 
-A scan remembers the least recent files; passes take them from there, so that a full store does not scan for every
-value that comes. What is remembered stays right without being told anything: a file used since has another access
-time, which is looked at again, and whatever came since is younger.
+A look at the directory remembers the least recent files; passes take them from there, so that a full store does not
+scan for every value that comes, and they go on while another look is under way. What is remembered stays right
+without being told anything: a file used since has another access time, which is looked at again, and whatever came
+since is younger.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from nlserver import fs, log
 from nlserver.clock import Clock
 from nlserver.eviction import EvictionPolicy, Held, Limit, Pass
 from nlserver.filesystem import journal
-from nlserver.filesystem.census import Candidate, census, rounded
+from nlserver.filesystem.census import MOST_CANDIDATES, Candidate, census, rounded
 from nlserver.filesystem.journal import Eviction
 from nlserver.filesystem.layout import DIGESTS, Layout, key_text
 from nlserver.filesystem.recency import Recency
@@ -28,6 +29,10 @@ from nlserver.filesystem.usage import Usage
 SLICE: Final = 128
 """Values evicted before others get a turn."""
 _MOST_FOR_ROOM: Final = 20_000
+_FEW: Final = MOST_CANDIDATES // 4
+_LARGE_DIRECTORY: Final = 4 << 20
+"""Bytes of the directory's own file, some 50 to 100 a name."""
+_MOST_LOOKS: Final = 10
 
 
 class Outcome(Enum):
@@ -39,6 +44,8 @@ class Outcome(Enum):
     """The pass goes on."""
     BUSY = auto()
     """Another process evicts."""
+    BLIND = auto()
+    """A limit is broken or may be, and nobody knows what could go: `look` first."""
 
 
 class Evictor:
@@ -64,12 +71,57 @@ class Evictor:
         self._clock = clock
         self._threads = threading.Lock()
         self._candidates: deque[Candidate] = deque()
+        self._more_to_find = False
         self._pass: Pass | None = None
         self._reported: set[str] = set()
 
     def step(self) -> Outcome:
         """One slice of a pass: evict up to SLICE values while the policy says so."""
         return self._locked(0, SLICE)
+
+    @property
+    def sees(self) -> bool:
+        """Whether it is known what could go."""
+        return bool(self._candidates)
+
+    @property
+    def runs_short(self) -> bool:
+        """Whether it is time to `look`, so that no pass has to wait for it."""
+        return self._more_to_find and len(self._candidates) < _FEW
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a look takes so long that nobody should wait for it."""
+        return any(os.stat(path).st_size > _LARGE_DIRECTORY for path in self._layout.directories)
+
+    def look(self) -> None:
+        """Find out what could go, and set the shared sum right. Seconds for a million files; steps go on meanwhile.
+
+        What came or went meanwhile may be counted all the same, so that a little more is evicted than need be: a
+        small directory is looked at again then.
+        """
+        self._recency.flush()
+        for _ in range(_MOST_LOOKS):
+            begun = self._usage.state()
+            found = census(self._layout, self._block)
+            with self._threads:
+                exact = self._usage.counted(found.held, begun)
+                self._candidates = deque(found.oldest)
+                self._more_to_find = len(found.oldest) == MOST_CANDIDATES
+                self._report(found.foreign)
+            if exact or self.is_large:
+                break
+        for twin in found.orphans:
+            self._remove_orphan(twin)
+
+    def recount(self) -> None:
+        """Look, unless another process does so at the moment."""
+        fd = os.open(self._layout.counting, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            if fs.try_lock(fd):
+                self.look()
+        finally:
+            os.close(fd)
 
     def make_room(self, size: int) -> bool:
         """After the disk was full: evict the least recent values worth `size` bytes; whether anything went.
@@ -79,30 +131,11 @@ class Evictor:
         if not self._policy.bounded:
             return False
         before = self._usage.read()
-        self._locked(max(size, self._block), _MOST_FOR_ROOM)
+        if self._locked(max(size, self._block), _MOST_FOR_ROOM) is Outcome.BLIND:
+            self.look()
+            self._locked(max(size, self._block), _MOST_FOR_ROOM)
         after = self._usage.read()
         return before is not None and after is not None and after.size < before.size
-
-    def recount(self) -> None:
-        """Scan the directory and set the shared sum right, unless another process evicts and does so."""
-        fd = os.open(self._layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            with self._threads:
-                if fs.try_lock(fd):
-                    self._recency.flush()
-                    self._count()
-        finally:
-            os.close(fd)
-
-    def _count(self) -> Held:
-        before = self._usage.read()
-        found = census(self._layout, self._block)
-        held = self._usage.counted(found.held, before)
-        self._candidates = deque(found.oldest)
-        self._report(found.foreign)
-        for twin in found.orphans:
-            self._remove_orphan(twin)
-        return held
 
     def _locked(self, need: int, most: int) -> Outcome:
         fd = os.open(self._layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -116,20 +149,19 @@ class Evictor:
         # What this process has used lately must not look old; others have marked theirs before they answered.
         self._recency.flush()
         now = self._clock.wall()
-        eviction = self._pass = self._pass or Pass(self._policy, now)
+        eviction = self._pass = self._pass or Pass(self._policy)
         gone: list[Eviction] = []
-        freed = scans = 0
+        freed = 0
         held = self._usage.read()
         try:
             while len(gone) < most:
                 if held is None or not self._candidates:
-                    if scans or (held is not None and not self._concerns(eviction, held, need - freed)):
-                        break
-                    scans, held = scans + 1, self._count()
-                    continue
+                    if held is None or self._concerns(eviction, held, need - freed, now):
+                        return Outcome.BLIND
+                    break
                 candidate = self._candidates[0]
                 used = candidate.used_ns / 1e9
-                limit = eviction.verdict(used, held) or (Limit.DISK if freed < need else None)
+                limit = eviction.verdict(used, held, now) or (Limit.DISK if freed < need else None)
                 if limit is None:
                     break
                 self._candidates.popleft()
@@ -144,11 +176,11 @@ class Evictor:
         finally:
             self._record(gone)
 
-    def _concerns(self, eviction: Pass, held: Held, need: int) -> bool:
+    def _concerns(self, eviction: Pass, held: Held, need: int, now: float) -> bool:
         """Whether a scan could find something to evict: ages are unknown without one."""
         if held.count == 0:
             return False
-        return need > 0 or self._policy.max_seconds > 0 or eviction.verdict(self._clock.wall(), held) is not None
+        return need > 0 or self._policy.max_seconds > 0 or eviction.verdict(now, held, now) is not None
 
     def _evict(self, candidate: Candidate) -> int | None:
         """Remove a value unless it is gone or was used since the scan; what it counted for, or None.
@@ -159,23 +191,28 @@ class Evictor:
         path, grave = f"{self._layout.content}/{candidate.name}", self._room.fresh()
         try:
             status = os.lstat(path)
-            if status.st_atime_ns != candidate.used_ns:
-                return None
-            os.rename(path, grave)
         except FileNotFoundError:
             return None
-        if os.lstat(grave).st_atime_ns != candidate.used_ns:
-            with suppress(FileExistsError):
-                os.link(grave, path)
-            os.unlink(grave)
+        if status.st_atime_ns != candidate.used_ns:
             return None
-        os.unlink(grave)
         size = rounded(status.st_size, self._block)
+        with self._usage.leaving(size) as leaves:
+            try:
+                os.rename(path, grave)
+            except FileNotFoundError:
+                return None
+            if os.lstat(grave).st_atime_ns != candidate.used_ns:
+                with suppress(FileExistsError):
+                    os.link(grave, path)
+                os.unlink(grave)
+                return None
+            os.unlink(grave)
+            leaves()
         directory, _, last = candidate.name.partition("/")
-        if directory == DIGESTS:
-            size += without_twin(f"{self._layout.twins}/{last}", self._block)
-        self._usage.add(-1, -size)
-        return size
+        return size + (self._without_twin(last) if directory == DIGESTS else 0)
+
+    def _without_twin(self, name: str) -> int:
+        return without_twin(f"{self._layout.twins}/{name}", self._block, self._usage)
 
     def _remove_orphan(self, twin: str) -> None:
         blob = f"{self._layout.content}/{DIGESTS}/{twin.rpartition('/')[2]}"
@@ -204,10 +241,16 @@ class Evictor:
         self._reported.update(fresh[:10_000])
 
 
-def without_twin(path: str, block: int) -> int:
+def without_twin(path: str, block: int, usage: Usage | None) -> int:
     """Remove an executable twin, and say what it counted for: 0 when there was none."""
     try:
         size = rounded(os.lstat(path).st_size, block)
     except FileNotFoundError:
         return 0
-    return size if fs.unlink(path) else 0
+    if usage is None:
+        return size if fs.unlink(path) else 0
+    with usage.leaving(size, values=0) as leaves:
+        if not fs.unlink(path):
+            return 0
+        leaves()
+    return size

@@ -35,6 +35,11 @@ class Layout:
         return f"{self.content}/.evictor"
 
     @property
+    def counting(self) -> str:
+        """Who holds the flock of this file counts what is there."""
+        return f"{self.content}/.counting"
+
+    @property
     def usage(self) -> str:
         """Holds the sums that all processes share."""
         return f"{self.content}/.usage"

@@ -226,6 +226,7 @@ class Filesystem(Store):
 
     async def close(self) -> None:
         """Mark the last uses, and remove this store's temporary files."""
+        await self._limits.close()
         await fs.in_thread(self._directory.close)
 
     def _open(self, key: Key) -> tuple[int, int]:
@@ -283,7 +284,7 @@ class Filesystem(Store):
     async def _keep(self, key: Key, parts: list[bytes], incoming: Incoming) -> None:
         with fs.failing(self._writing(key)):
             await self._commits.keep(key, parts, incoming)
-            await self._limits.hold()
+            await self._limits.hold(incoming.size)
 
     def _copy(self, key: Key, path: Path, incoming: Incoming) -> None:
         source = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -143,6 +143,35 @@ async def test_limits_hold_under_concurrent_writes(files: Files, tmp_path: Path)
     assert len(list((tmp_path / "content/d").iterdir())) == 19
 
 
+async def test_a_store_whose_limit_was_lowered_is_written_to_while_it_shrinks(
+    files: Files, tmp_path: Path, clock: Any
+) -> None:
+    await put(files(), *range(600))
+    clock.advance(60)
+    store = files(EvictionPolicy(max_count=20))
+    (key,) = await put(store, 600)
+    left = len(list((tmp_path / "content/d").iterdir()))
+    assert 20 < left < 600
+    await store.keep_house()
+    assert len(list((tmp_path / "content/d").iterdir())) == 20
+    assert await present(store, [key]) == [0]
+
+
+@pytest.mark.slow
+async def test_nobody_waits_for_a_look_at_a_large_directory(files: Files, tmp_path: Path, clock: Any) -> None:
+    (tmp_path / "content/d").mkdir(parents=True)
+    names = [str(blob(number)[0]) for number in range(70_000)]
+    for name in names:
+        (tmp_path / "content/d" / name).touch()
+    store = files(EvictionPolicy(max_count=60_000))
+    (key,) = await put(store, 70_001)
+    assert store._directory.usage is not None
+    assert store._directory.usage.read() is None, "the write waited until all files were counted"
+    await store.keep_house()
+    assert len(list((tmp_path / "content/d").iterdir())) == 60_000
+    assert await present(store, [key]) == [0]
+
+
 async def test_a_pass_goes_down_to_the_low_watermark(files: Files, clock: Any) -> None:
     store = files(EvictionPolicy(max_bytes=10 * BLOCK, evict_bytes=6 * BLOCK))
     keys = []
