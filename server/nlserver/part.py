@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from nlserver import log
 from nlserver.board import Board, Phase, Standing, ailment
+from nlserver.config.walk import nested
 from nlserver.errors import Code, Error
 from nlserver.front import Answer, Route
 from nlserver.metrics import Count
 from nlserver.services.health import Health, HealthService, Report
-from nlserver.spec import Builds, Site
+from nlserver.spec import Builds, Site, Spec
 from nlserver.store import store_named
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Part:
             "scheduler": {entry.name: entry.spec for entry in config.schedulers or ()},
         }
         function = (config.globals.default_digest_hash_function if config.globals else None) or "sha256"
-        self.site = Site(named, spawn=spawn, default_function=function)
+        self.site = Site(named, spawn=spawn, default_function=function, compresses=_compresses(config))
         self._config = config
         self._spawn = spawn
         self._started = started
@@ -153,6 +154,18 @@ def _process(standing: Standing) -> admin_pb2.Process:
         restarts=standing.restarts,
         stuck=standing.stuck,
     )
+
+
+def _compresses(config: Config) -> bool:
+    """Whether anything asks for blobs that travel compressed: others then do what they can (NativeLink behaviour)."""
+
+    def asks(spec: Spec) -> bool:
+        if spec.tag == "grpc" and getattr(spec, "store_type", "") != "cas":
+            return False
+        wishes = ("remote_cache_compression", "experimental_remote_cache_compression")
+        return any(getattr(spec, wish, None) for wish in wishes)
+
+    return any(asks(spec) for spec in nested(config))
 
 
 def _health_timeout(config: Config) -> float:

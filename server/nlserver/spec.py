@@ -166,10 +166,13 @@ class Site:
         *,
         clock: Clock | None = None,
         default_function: str = "sha256",
+        compresses: bool = False,
         spawn: Callable[[Coroutine[Any, Any, None], str], None] | None = None,
     ) -> None:
         self.clock: Clock = clock or SystemClock()
         self.default_function = default_function
+        self.compresses = compresses
+        """Whether blobs travel compressed where their config does not say."""
         self._specs = named or {}
         self._made: dict[tuple[str, str], Any] = {}
         self._making: list[tuple[str, str]] = []

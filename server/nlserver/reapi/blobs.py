@@ -7,37 +7,39 @@ upload is never taken for one of the server; memory is bounded by batches and ch
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from nlserver.errors import Code, Error, invalid
-from nlserver.fs import settled
-from nlserver.proto import bytestream_pb2
+from nlserver.errors import Code, Error
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi import methods, wire
+from nlserver.reapi.bytestream import PLAIN, ByteStreams, Reopen
 from nlserver.reapi.channel import Channel
 from nlserver.reapi.coalescer import Coalescer
-from nlserver.reapi.digest import Digest, Function, digest_of, hasher, is_empty, of
-from nlserver.reapi.names import read_name, write_name
+from nlserver.reapi.codec import compress, decompress
+from nlserver.reapi.digest import Digest, Function, digest_of, is_empty, of
+from nlserver.reapi.names import Compressor
 from nlserver.reapi.status import error_of
 from nlserver.reapi.tree import message_of
-from nlserver.store import Missing
-from nlserver.streams import CHUNK_BYTES, OFF_LOOP_BYTES
+from nlserver.streams import CHUNK_BYTES, off_loop
 
 MOST_BATCH_BYTES: Final = 3_500 << 10
 """The most bytes of blobs in one batch, whatever the server allows: the message stays below gRPC's usual 4 MiB."""
 MOST_BATCH_ITEMS: Final = 4_000
+COMPRESSED_BYTES: Final = 64 << 10
+"""From this size on a stream is compressed, if any: below, the network is not what it waits for."""
+LEAST_PACKED_BYTES: Final = 1 << 10
+"""Blobs from this size on are compressed in batches, if any."""
 _MOST_ASKED: Final = 10_000
+_ZSTD: Final = re_pb.Compressor.ZSTD
+_FAST_CDC: Final = re_pb.ChunkingFunction.FAST_CDC_2020
 SMALL_BYTES: Final = 256 << 10
 """Blobs up to this size travel in batches where the server's limit allows it; above, a stream is as fast (measured)."""
 _HELD_BYTES: Final = 1 << 20
 
 T = TypeVar("T")
-Reopen = Callable[[int], AsyncGenerator[bytes, None] | None]
-"""Opens the bytes of an upload from an offset; None when they cannot be had from there any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +58,13 @@ class Batching:
 BATCHING: Final = Batching()
 
 
-class _Source(Exception):
-    """The source of an upload failed: carries its error past the handling of the server's errors."""
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """What the server has announced of transfers (REAPI v2, CacheCapabilities)."""
 
-    def __init__(self, error: Error) -> None:
-        super().__init__(str(error))
-        self.error = error
+    batch_bytes: int
+    zstd: bool
+    zstd_updates: bool
 
 
 class Blobs:
@@ -76,15 +79,20 @@ class Blobs:
         reads: Batching = BATCHING,
         writes: Batching = BATCHING,
         timeout_seconds: float | None = None,
+        compresses: bool = False,
     ) -> None:
-        """`timeout_seconds` is for an unary call, and for the silence of a stream; see `names.read_name`."""
+        """`timeout_seconds` is for an unary call, and for the silence of a stream; see `names.read_name`.
+
+        `compresses` lets blobs travel by zstd where the server announces it.
+        """
         self._channel = channel
         self._instance = instance_name
-        self._states_function = states_function
         self._timeout = timeout_seconds
+        self._compresses = compresses
+        self._streams = ByteStreams(channel, instance_name, states_function, timeout_seconds)
         self._reading, self._writing = reads, writes
-        self._limit: int | None = None
-        self._asking: asyncio.Task[int] | None = None
+        self._offer: _Offer | None = None
+        self._asking: asyncio.Task[_Offer] | None = None
         self._no_batches = False
         self._reads = Coalescer(
             self.read_batch, most_weight=reads.most_bytes, most_items=MOST_BATCH_ITEMS, slots=reads.slots
@@ -111,30 +119,39 @@ class Blobs:
 
         Raises Error when it cannot be asked.
         """
-        if self._limit is None:
+        offer = await self._offered()
+        return 0 if self._no_batches else offer.batch_bytes
+
+    async def _offered(self) -> _Offer:
+        if self._offer is None:
             if self._asking is None:
-                self._asking = asyncio.get_running_loop().create_task(self._asked_limit())
+                self._asking = asyncio.get_running_loop().create_task(self._asked())
                 self._asking.add_done_callback(self._answered)
             # Shared by all who wait for it, so whoever is cancelled leaves it to the others.
-            self._limit = await asyncio.shield(self._asking)
-        return 0 if self._no_batches else self._limit
+            self._offer = await asyncio.shield(self._asking)
+        return self._offer
 
-    def _answered(self, asking: asyncio.Task[int]) -> None:
+    def _answered(self, asking: asyncio.Task[_Offer]) -> None:
         self._asking = None
         if not asking.cancelled():
             asking.exception()
 
-    async def _asked_limit(self) -> int:
+    async def _asked(self) -> _Offer:
         try:
-            announced = (await self.capabilities()).cache_capabilities.max_batch_total_size_bytes
+            cache = (await self.capabilities()).cache_capabilities
         except Error as error:
             if error.code is not Code.UNIMPLEMENTED:
                 raise
-            announced = 0
-        if announced > 0:
+            cache = re_pb.CacheCapabilities()
+        limit = cache.max_batch_total_size_bytes
+        if limit > 0:
             for coalescer in (self._reads, self._writes):
-                coalescer.most_weight = min(coalescer.most_weight, announced)
-        return min(announced, MOST_BATCH_BYTES) if announced > 0 else MOST_BATCH_BYTES
+                coalescer.most_weight = min(coalescer.most_weight, limit)
+        return _Offer(
+            batch_bytes=min(limit, MOST_BATCH_BYTES) if limit > 0 else MOST_BATCH_BYTES,
+            zstd=_ZSTD in cache.supported_compressors,
+            zstd_updates=_ZSTD in cache.supported_batch_update_compressors,
+        )
 
     async def _fits(self, digest: Digest, queue: Coalescer[Any, Any], batching: Batching) -> bool:
         """Whether a blob shall travel with others."""
@@ -245,16 +262,27 @@ class Blobs:
             instance_name=self._instance,
             digests=[message_of(digest) for digest in digests],
             digest_function=function.value,  # type: ignore[arg-type]
+            acceptable_compressors=[_ZSTD] if self._compresses else [],
         )
         answer = await self._channel.unary(methods.BATCH_READ, request, self._timeout)
         for one in answer.responses:
             digest = digest_of(one.digest, function)
             if one.status.code:
-                found[digest] = self._verdict(error_of(one.status, self._channel.where), digest)
-            elif await _hashed(one.data, function) != digest:
-                found[digest] = self._damaged(digest)
+                found[digest] = self._streams.verdict(error_of(one.status, self._channel.where), digest)
             else:
-                found[digest] = one.data
+                found[digest] = await self._plain(digest, one.data, one.compressor)
+
+    async def _plain(self, digest: Digest, data: bytes, compressor: int) -> bytes | Error:
+        """The verified blob of an answer."""
+        if compressor == _ZSTD and self._compresses:
+            try:
+                data = await off_loop(
+                    digest.size_bytes, decompress, data, Compressor.ZSTD, digest.size_bytes, Code.DATA_LOSS
+                )
+            except Error as error:
+                return error
+        made = await off_loop(len(data), of, data, digest.function)
+        return data if made == digest else self._streams.damaged(digest)
 
     async def write_batch(self, blobs: Sequence[tuple[Digest, bytes]]) -> list[Error | None]:
         """For each, in order, None or an Error; together within `batch_limit` (REAPI v2, BatchUpdateBlobs).
@@ -265,7 +293,8 @@ class Blobs:
         for function in Function:
             same = {digest: data for digest, data in blobs if digest.function is function}
             if same:
-                request = wire.batch_update_request(self._instance, function, same.items())
+                entries = await self._packed(same)
+                request = wire.batch_update_request(self._instance, function, entries)
                 answer = await self._channel.unary(methods.BATCH_UPDATE, request, self._timeout)
                 for one in answer.responses:
                     error = error_of(one.status, self._channel.where) if one.status.code else None
@@ -273,60 +302,23 @@ class Blobs:
         silent = Error(Code.INTERNAL, "the server did not answer for a blob of a batch", where=self._channel.where)
         return [verdicts.get(digest, silent) for digest, _ in blobs]
 
+    async def _packed(self, blobs: Mapping[Digest, bytes]) -> Iterable[tuple[Digest, bytes, int]]:
+        """What goes into a batch, with the number of the compressor."""
+        if not self._compresses or not (await self._offered()).zstd_updates:
+            return [(digest, data, 0) for digest, data in blobs.items()]
+        return await off_loop(sum(map(len, blobs.values())), _smaller, blobs)
+
     async def read(self, digest: Digest, offset: int = 0, limit: int | None = None) -> AsyncGenerator[bytes, None]:
-        """The bytes from `offset`, at most `limit`, in the chunks of the server; a broken stream is resumed.
+        """The bytes from `offset`, at most `limit`, in chunks; a broken stream is resumed.
 
         Raises Missing before the first chunk; a whole blob is verified: Error DATA_LOSS when it is damaged.
         """
-        end = digest.size_bytes if limit is None else min(digest.size_bytes, offset + limit)
-        check = _Check(digest.function) if (offset, end) == (0, digest.size_bytes) else None
-        try:
-            async with aclosing(self._resumed(digest, offset, end)) as chunks:
-                async for chunk in chunks:
-                    if check is not None:
-                        await check.update(chunk)
-                    yield chunk
-            if check is not None and await check.hexdigest() != digest.hash:
-                raise self._damaged(digest)
-        finally:
-            if check is not None:
-                await check.settle()
-
-    async def _resumed(self, digest: Digest, offset: int, end: int) -> AsyncGenerator[bytes, None]:
-        """The bytes from `offset` up to `end`, from as many streams as it takes."""
-        patience = self._channel.patience()
-        at = offset
-        while at < end:
-            try:
-                async with aclosing(self._stream(digest, at, end)) as chunks:
-                    async for chunk in chunks:
-                        at += len(chunk)
-                        if at > end:
-                            raise _Source(self._damaged(digest))
-                        patience.renew()
-                        yield chunk
-                if at < end:
-                    raise Error(Code.DATA_LOSS, f"the server sent {at} of {end} bytes of {digest}")
-            except _Source as damage:
-                raise damage.error from None
-            except Error as error:
-                await patience.after(self._verdict(error, digest))
-
-    def _stream(self, digest: Digest, at: int, end: int) -> AsyncGenerator[bytes, None]:
-        request = bytestream_pb2.ReadRequest(
-            resource_name=read_name(self._instance, digest, states_function=self._states_function),
-            read_offset=at,
-            read_limit=0 if end == digest.size_bytes else end - at,
-        )
-        return self._channel.receive(methods.READ, request, idle_seconds=self._timeout)
-
-    def _verdict(self, error: Error, digest: Digest) -> Error:
-        if error.code is not Code.NOT_FOUND:
-            return error
-        return Missing(digest, message=error.message)
-
-    def _damaged(self, digest: Digest) -> Error:
-        return Error(Code.DATA_LOSS, f"the server sent other bytes than those of {digest}", where=self._channel.where)
+        left = digest.size_bytes - offset
+        to_end = limit is None or limit >= left
+        compressor = await self._compressor(left) if to_end else PLAIN
+        async with aclosing(self._streams.read(digest, offset, limit, compressor)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     async def write(self, digest: Digest, reopen: Reopen) -> None:
         """Upload a blob as a stream; broken, it goes on where the server says, if `reopen` can.
@@ -334,87 +326,78 @@ class Blobs:
         Raises Error, INVALID_ARGUMENT when the source has another size than the digest; what the source raises comes
         out as it is.
         """
-        name = write_name(self._instance, str(uuid.uuid4()), digest, states_function=self._states_function)
-        patience = self._channel.patience()
-        offset = 0
-        broken = Error(Code.INTERNAL, f"the source of {digest} cannot be read")
-        while (chunks := reopen(offset)) is not None:
-            try:
-                return await self._written(name, digest, offset, chunks)
-            except _Source as failure:
-                raise failure.error from None
-            except Error as error:
-                await patience.after(error)
-                broken = error
-            committed = await self._committed(name, digest)
-            if committed is None:
-                return None
-            if committed > offset:
-                patience.renew()
-            offset = committed
-        raise broken
+        await self._streams.write(digest, reopen, await self._compressor(digest.size_bytes))
 
-    async def _written(self, name: str, digest: Digest, offset: int, chunks: AsyncGenerator[bytes, None]) -> None:
-        async with aclosing(chunks), aclosing(_requests(name, digest, offset, chunks)) as requests:
-            answer = await self._channel.send(methods.WRITE, requests, idle_seconds=self._timeout)
-        # -1 says that the blob was there already (REAPI v2.3, ByteStream.Write).
-        if answer.committed_size not in (digest.size_bytes, -1):
-            message = f"the server kept {answer.committed_size} of {digest.size_bytes} bytes of {digest}"
-            raise Error(Code.DATA_LOSS, message, where=self._channel.where)
-
-    async def _committed(self, name: str, digest: Digest) -> int | None:
-        """How many bytes of an upload the server has; None when the blob is complete."""
-        request = bytestream_pb2.QueryWriteStatusRequest(resource_name=name)
-        try:
-            answer = await self._channel.unary(methods.QUERY_WRITE_STATUS, request, self._timeout)
-        except Error as error:
-            # A server that cannot resume takes the upload from its beginning.
-            if error.code in (Code.UNIMPLEMENTED, Code.NOT_FOUND):
-                return 0
-            raise
-        if answer.complete:
-            return None
-        return answer.committed_size if 0 <= answer.committed_size <= digest.size_bytes else 0
+    async def _compressor(self, size: int) -> Compressor:
+        """How a stream of so many bytes shall travel."""
+        if self._compresses and size >= COMPRESSED_BYTES and (await self._offered()).zstd:
+            return Compressor.ZSTD
+        return PLAIN
 
     async def tree(self, root: Digest) -> AsyncGenerator[re_pb.Directory, None]:
-        """The directories of a tree as the server sends them, page by page (REAPI v2, GetTree). Raises Error."""
-        token = ""
-        while True:
+        """The directories of a tree as the server sends them, page by page (REAPI v2, GetTree).
+
+        A broken stream goes on after its last page, where the server said how. Raises Error.
+        """
+        patience = self._channel.patience()
+        token, begun = "", False
+        while token or not begun:
             request = re_pb.GetTreeRequest(
                 instance_name=self._instance,
                 root_digest=message_of(root),
                 page_token=token,
                 digest_function=root.function.value,  # type: ignore[arg-type]
             )
-            token = ""
-            async with aclosing(self._channel.receive(methods.GET_TREE, request, idle_seconds=self._timeout)) as pages:
-                async for page in pages:
-                    token = page.next_page_token
-                    for found in page.directories:
-                        yield found
-            if not token:
-                return
+            try:
+                async with aclosing(
+                    self._channel.receive(methods.GET_TREE, request, idle_seconds=self._timeout)
+                ) as pages:
+                    async for page in pages:
+                        for found in page.directories:
+                            yield found
+                        token, begun = page.next_page_token, True
+                        patience.renew()
+            except Error as error:
+                if begun and not token:
+                    raise
+                await patience.after(error)
 
+    async def split(self, blob: Digest) -> list[Digest]:
+        """The chunks that make a blob, which are blobs of the same CAS; none when it is not to be split.
 
-async def _requests(
-    name: str, digest: Digest, offset: int, chunks: AsyncIterator[bytes]
-) -> AsyncGenerator[bytes, None]:
-    """WriteRequests of at most `CHUNK_BYTES`; the last one finishes. Raises _Source."""
-    resource, size, sent = name.encode(), digest.size_bytes, offset
-    try:
-        async for chunk in chunks:
-            if sent + len(chunk) > size:
-                raise invalid(f"the source of {digest} has more bytes than that")
-            for start in range(0, len(chunk), CHUNK_BYTES):
-                piece = chunk if len(chunk) <= CHUNK_BYTES else memoryview(chunk)[start : start + CHUNK_BYTES]
-                yield wire.write_request(resource, sent, piece, finish=sent + len(piece) == size)
-                sent += len(piece)
-        if sent < size:
-            raise invalid(f"the source of {digest} has only {sent} bytes")
-    except Error as error:
-        raise _Source(error) from error
-    if offset == size:
-        yield wire.write_request(resource, offset, b"", finish=True)
+        Raises Missing, Error UNIMPLEMENTED where a server does not split (REAPI v2, SplitBlob).
+        """
+        request = re_pb.SplitBlobRequest(
+            instance_name=self._instance,
+            blob_digest=message_of(blob),
+            digest_function=blob.function.value,  # type: ignore[arg-type]
+            chunking_function=_FAST_CDC,
+        )
+        try:
+            answer = await self._channel.unary(methods.SPLIT, request, self._timeout)
+        except Error as error:
+            raise self._streams.verdict(error, blob) from error
+        return [digest_of(message, blob.function) for message in answer.chunk_digests]
+
+    async def splice(self, blob: Digest, chunks: Sequence[Digest], *, by_content: bool = False) -> None:
+        """Keep the blob that chunks of this CAS make; `by_content` says that they were cut as the server announces.
+
+        Raises Missing when the server lacks a chunk, Error INVALID_ARGUMENT when they do not make the blob, and
+        UNIMPLEMENTED where a server does not splice (REAPI v2, SpliceBlob).
+        """
+        request = re_pb.SpliceBlobRequest(
+            instance_name=self._instance,
+            blob_digest=message_of(blob),
+            chunk_digests=[message_of(chunk) for chunk in chunks],
+            digest_function=blob.function.value,  # type: ignore[arg-type]
+            chunking_function=_FAST_CDC if by_content else re_pb.ChunkingFunction.UNKNOWN,
+        )
+        try:
+            await self._channel.unary(methods.SPLICE, request, self._timeout)
+        except Error as error:
+            # Some say so of a blob that they keep as other chunks.
+            if error.code is not Code.ALREADY_EXISTS:
+                raise self._streams.verdict(error, blob) from error
 
 
 async def _outcome(work: Awaitable[T]) -> T | Error:
@@ -429,32 +412,10 @@ async def _slices(data: bytes, offset: int) -> AsyncGenerator[bytes, None]:
         yield data[start : start + CHUNK_BYTES]
 
 
-async def _hashed(data: bytes, function: Function) -> Digest:
-    return of(data, function) if len(data) < OFF_LOOP_BYTES else await asyncio.to_thread(of, data, function)
-
-
-class _Check:
-    """Hashes a stream: large chunks in a thread, each while the next one is on its way."""
-
-    def __init__(self, function: Function) -> None:
-        self._hasher = hasher(function)
-        self._job: asyncio.Future[None] | None = None
-
-    async def update(self, chunk: bytes) -> None:
-        """Take the next chunk; returns before a large one is hashed."""
-        await self.settle()
-        if len(chunk) < OFF_LOOP_BYTES:
-            self._hasher.update(chunk)
-        else:
-            self._job = asyncio.get_running_loop().run_in_executor(None, self._hasher.update, chunk)
-
-    async def hexdigest(self) -> str:
-        """The hash of all chunks."""
-        await self.settle()
-        return self._hasher.hexdigest()
-
-    async def settle(self) -> None:
-        """Return when nothing is being hashed."""
-        if self._job is not None:
-            job, self._job = self._job, None
-            await settled(job)
+def _smaller(blobs: Mapping[Digest, bytes]) -> list[tuple[Digest, bytes, int]]:
+    """The blobs, compressed where it makes them smaller."""
+    entries: list[tuple[Digest, bytes, int]] = []
+    for digest, data in blobs.items():
+        packed = compress(data, Compressor.ZSTD) if len(data) >= LEAST_PACKED_BYTES else data
+        entries.append((digest, packed, _ZSTD) if len(packed) < len(data) else (digest, data, 0))
+    return entries

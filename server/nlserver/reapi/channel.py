@@ -13,6 +13,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from time import monotonic
 from typing import Any, Final, Generic, TypeVar
 
@@ -75,6 +76,21 @@ def target_of(address: str) -> Target:
     if not bare and not (name and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
         raise invalid(f"{address!r} has no possible port", remedy="Write grpc://HOST:PORT.")
     return Target(f"{host}:{_PORTS[scheme]}" if bare else host, scheme in _SECURE)
+
+
+def is_local(address: str) -> bool:
+    """Whether this is an address of this machine by its form: a Unix socket, `localhost`, or a loopback address.
+
+    Raises Error INVALID_ARGUMENT.
+    """
+    name = target_of(address).name
+    if name.startswith("unix:"):
+        return True
+    host = name.rpartition(":")[0].strip("[]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def waits(retry: RetrySpec, chance: Callable[[], float] = random.random) -> Iterator[float]:

@@ -21,7 +21,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Literal, Self, TypeVar
 
 from nlserver.errors import Code, Error
 from nlserver.fs import in_thread, settled
@@ -30,7 +30,7 @@ from nlserver.reapi import downloads, methods, uploads
 from nlserver.reapi.action import PropertyValues
 from nlserver.reapi.blobs import Blobs
 from nlserver.reapi.capture import Capture, capture, digest_file, unreadable
-from nlserver.reapi.channel import Channel, Headers, dial
+from nlserver.reapi.channel import Channel, Headers, dial, is_local
 from nlserver.reapi.digest import EMPTY, Digest, Function, of
 from nlserver.reapi.endpoint import EndpointSpec, RetrySpec
 from nlserver.reapi.execution import Execution, ExecutionState, Stage
@@ -59,6 +59,7 @@ _METADATA: Final = "build.bazel.remote.execution.v2.requestmetadata-bin"
 
 T = TypeVar("T")
 Endpoint = EndpointSpec | str
+Compression = Literal["auto", "zstd", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,15 @@ class Client:
         retry: RetrySpec = RETRY,
         timeout_seconds: float | None = _TIMEOUT_SECONDS,
         headers: Headers = (),
+        compression: Compression = "auto",
     ) -> None:
         """Address the servers: `cas` also serves the action cache unless `action_cache` says where that is.
 
         Addresses are `grpc://HOST:PORT`, `grpcs://HOST:PORT`, `unix:PATH`, or an EndpointSpec for TLS files and more.
         `timeout_seconds` is for each call, and for the silence of a stream; executions may take as long as they take.
-        `headers` go with every call. Raises Error INVALID_ARGUMENT for addresses that cannot be.
+        `headers` go with every call. `compression` "zstd" lets blobs travel so where the server announces it; "auto",
+        the default, does that unless `cas` is an address of this machine, where moving bytes costs less than making
+        them fewer. Raises Error INVALID_ARGUMENT for addresses that cannot be.
         """
         self.function = function
         self._channels: dict[Endpoint, Channel] = {}
@@ -104,12 +108,12 @@ class Client:
         self._retry = retry
         self._headers = (*headers, (_METADATA, _request_metadata()))
         cache = action_cache or cas
-        self._cas = self._at(Blobs, cas) if cas else None
+        self._cas = self._at(Blobs, cas, compresses=_compresses(compression, cas)) if cas else None
         self._cache = self._at(Results, cache) if cache else None
         self._executor = self._at(Execution, executor) if executor else None
 
-    def _at(self, kind: Callable[..., T], endpoint: Endpoint) -> T:
-        return kind(self._channel(endpoint), self._instance_name, timeout_seconds=self._timeout)
+    def _at(self, kind: Callable[..., T], endpoint: Endpoint, **options: bool) -> T:
+        return kind(self._channel(endpoint), self._instance_name, timeout_seconds=self._timeout, **options)
 
     def _channel(self, endpoint: Endpoint) -> Channel:
         """One channel for each distinct endpoint."""
@@ -298,6 +302,11 @@ class Client:
             working_directory=outcome.working_directory,
             function=outcome.action.function,
         )
+
+
+def _compresses(compression: Compression, cas: Endpoint) -> bool:
+    address = cas if isinstance(cas, str) else cas.address
+    return compression == "zstd" or (compression == "auto" and not is_local(address))
 
 
 def _given(thing: T | None, name: str) -> T:

@@ -34,6 +34,12 @@ BATCH_READ: Final = Method[re_pb.BatchReadBlobsRequest, re_pb.BatchReadBlobsResp
 GET_TREE: Final = Method[re_pb.GetTreeRequest, re_pb.GetTreeResponse](
     f"{_CAS}/GetTree", re_pb.GetTreeResponse.FromString
 )
+SPLIT: Final = Method[re_pb.SplitBlobRequest, re_pb.SplitBlobResponse](
+    f"{_CAS}/SplitBlob", re_pb.SplitBlobResponse.FromString
+)
+SPLICE: Final = Method[re_pb.SpliceBlobRequest, re_pb.SpliceBlobResponse](
+    f"{_CAS}/SpliceBlob", re_pb.SpliceBlobResponse.FromString
+)
 READ: Final = Method[bytestream_pb2.ReadRequest, bytes](f"{_BYTE_STREAM}/Read", read_data)
 WRITE: Final = Method[bytes, bytestream_pb2.WriteResponse](
     f"{_BYTE_STREAM}/Write", bytestream_pb2.WriteResponse.FromString

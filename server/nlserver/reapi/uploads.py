@@ -10,7 +10,8 @@ from typing import Final
 
 from nlserver.errors import Code, Error
 from nlserver.fs import in_thread
-from nlserver.reapi.blobs import MOST_BATCH_ITEMS, SMALL_BYTES, Blobs, Reopen
+from nlserver.reapi.blobs import MOST_BATCH_ITEMS, SMALL_BYTES, Blobs
+from nlserver.reapi.bytestream import Reopen
 from nlserver.reapi.capture import unreadable
 from nlserver.reapi.digest import Digest
 from nlserver.reapi.parallel import each

@@ -26,6 +26,7 @@ _BATCH_ENTRY: Final = b"\x12"
 _FUNCTION: Final = b"\x28"
 _ENTRY_DIGEST: Final = b"\x0a"
 _ENTRY_DATA: Final = b"\x12"
+_ENTRY_COMPRESSOR: Final = b"\x18"
 _UPDATE_DIGEST: Final = b"\x12"
 _UPDATE_RESULT: Final = b"\x1a"
 _ONE_BYTE: Final = tuple(bytes((number,)) for number in range(0x80))
@@ -110,13 +111,15 @@ def read_data(message: bytes) -> bytes:
         raise Error(Code.INTERNAL, "the server sent something that is no ReadResponse") from None
 
 
-def batch_update_request(instance_name: str, function: Function, blobs: Iterable[tuple[Digest, bytes]]) -> bytes:
-    """REAPI v2, BatchUpdateBlobsRequest."""
+def batch_update_request(instance_name: str, function: Function, blobs: Iterable[tuple[Digest, bytes, int]]) -> bytes:
+    """REAPI v2, BatchUpdateBlobsRequest: each blob with the number of its compressor."""
     pieces: list[Piece] = []
     if instance_name:
         pieces += field(_INSTANCE_NAME, instance_name.encode())
-    for digest, data in blobs:
+    for digest, data, compressor in blobs:
         entry = (*field(_ENTRY_DIGEST, digest_message(digest)), *field(_ENTRY_DATA, data))
+        if compressor:
+            entry += (_ENTRY_COMPRESSOR, varint(compressor))
         pieces += (_BATCH_ENTRY, varint(sum(map(len, entry))), *entry)
     pieces += (_FUNCTION, varint(function))
     return b"".join(pieces)

@@ -77,7 +77,8 @@ class GrpcSpec(StoreSpec, tag="grpc"):
     experimental_read_batching: ReadBatchingSpec | None = None
     """How small reads are merged; they are merged with sensible figures when this is absent."""
     experimental_remote_cache_compression: Flag | None = None
-    """Compress blobs with zstd on the wire. Not available yet: they travel as they are."""
+    """Let blobs of 64 KiB and more travel by zstd where that server announces it. Where this is not said, they do if
+    anything in this config asks for compression on the wire: a `grpc` store, or `remote_cache_compression`."""
 
     @classmethod
     def problems(cls, values: Self) -> list[str]:
@@ -95,8 +96,8 @@ class GrpcSpec(StoreSpec, tag="grpc"):
                 "forward_headers of a grpc store is not available yet",
                 remedy="Remove forward_headers, or send fixed ones with headers.",
             )
-        if self.experimental_remote_cache_compression and self.store_type == "cas":
-            log.warn("experimental_remote_cache_compression is not available yet", instance_name=self.instance_name)
+        if self.experimental_remote_cache_compression and self.store_type == "ac":
+            log.warn("Only blobs are compressed, so this does nothing: experimental_remote_cache_compression")
         channel = self._channel()
         site.on_close(channel.close)
         timeout = self.rpc_timeout_s or None
@@ -108,9 +109,14 @@ class GrpcSpec(StoreSpec, tag="grpc"):
             states_function=False if self.use_legacy_resource_names else None,
             reads=self._read_batching(),
             timeout_seconds=timeout,
+            compresses=self._compresses(site),
         )
         site.on_close(blobs.close)
         return RemoteBlobs(blobs)
+
+    def _compresses(self, site: Site) -> bool:
+        said = self.experimental_remote_cache_compression
+        return site.compresses if said is None else said
 
     def _channel(self) -> Channel:
         return dial(
@@ -134,7 +140,7 @@ class GrpcSpec(StoreSpec, tag="grpc"):
 
 
 class RemoteBlobs(Store):
-    """Blobs of a remote CAS. Keys are digests; others are Error INVALID_ARGUMENT."""
+    """Blobs of a remote CAS; implements `store.Chunked`. Keys are digests; others are Error INVALID_ARGUMENT."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
@@ -179,6 +185,14 @@ class RemoteBlobs(Store):
             await self.put(digest, await in_thread(path.read_bytes))
         else:
             await self._blobs.write(digest, file_opener(path))
+
+    async def split(self, blob: Digest) -> list[Digest]:
+        """As the server does it."""
+        return await self._blobs.split(blob)
+
+    async def splice(self, blob: Digest, chunks: Sequence[Digest], *, by_content: bool) -> None:
+        """As the server does it."""
+        await self._blobs.splice(blob, chunks, by_content=by_content)
 
 
 class RemoteResults(Store):

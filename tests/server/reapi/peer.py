@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+import zstandard
 from google.longrunning import operations_pb2
 from google.rpc import status_pb2
 from nlserver.proto import bytestream_pb2, bytestream_pb2_grpc, remote_execution_pb2_grpc
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi.digest import Digest, Function, digest_of, function_of, is_empty, of
-from nlserver.reapi.names import parse_read, parse_write
+from nlserver.reapi.names import Compressor, parse_read, parse_write
 from nlserver.reapi.tree import message_of
 
 Code = grpc.StatusCode
@@ -45,6 +46,12 @@ class Peer:
     batches: list[int] = field(default_factory=list)
     batch_limit: int = 0
     largest_message: int = 0
+    zstd: bool = False
+    """Announces zstd, and gives batches so."""
+    packs: dict[bytes, bytes] = field(default_factory=dict)
+    """What it sends in the place of the zstd stream of these bytes."""
+    packed: int = 0
+    """How many blobs travelled so."""
     busy: int = 0
     most_busy: int = 0
     partial: dict[str, bytearray] = field(default_factory=dict)
@@ -57,6 +64,10 @@ class Peer:
     """After so many bytes the next read breaks."""
     short_reads: deque[int] = field(default_factory=deque)
     """After so many bytes the next read ends as if all was well."""
+    cut_trees: deque[int] = field(default_factory=deque)
+    """After so many pages the next tree breaks."""
+    chunks: dict[Digest, list[Digest]] = field(default_factory=dict)
+    """What SplitBlob answers; of other blobs, that they are not split."""
     cut_writes: deque[int] = field(default_factory=deque)
     """After so many bytes the next upload breaks."""
     hang: asyncio.Event = field(default_factory=asyncio.Event)
@@ -75,6 +86,17 @@ class Peer:
 
     def has(self, digest: Digest) -> bool:
         return is_empty(digest) or digest in self.blobs
+
+    def sent_packed(self, data: bytes) -> bytes:
+        self.packed += 1
+        return self.packs.get(data) or zstandard.ZstdCompressor().compress(data)
+
+    def unpacked(self, data: bytes) -> bytes:
+        self.packed += 1
+        try:
+            return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+        except zstandard.ZstdError:
+            return b"no zstd stream"
 
     async def began(self, method: str, count: int = 1) -> None:
         """Return when so many calls of this method have come."""
@@ -114,9 +136,10 @@ class _Cas(remote_execution_pb2_grpc.ContentAddressableStorageServicer):
         function = function_of(request.digest_function)
         for one in request.requests:
             digest = digest_of(one.digest, function)
-            right = of(one.data, function) == digest
+            data = self.peer.unpacked(one.data) if one.compressor == re_pb.Compressor.ZSTD else one.data
+            right = of(data, function) == digest
             if right:
-                self.peer.blobs[digest] = one.data
+                self.peer.blobs[digest] = data
             status = status_pb2.Status(code=0 if right else 3, message="" if right else "wrong hash")
             answer.responses.add(digest=one.digest, status=status)
         return answer
@@ -128,7 +151,10 @@ class _Cas(remote_execution_pb2_grpc.ContentAddressableStorageServicer):
             digest = digest_of(message, function_of(request.digest_function))
             if self.peer.has(digest):
                 data = self.peer.lies.get(digest, self.peer.blobs.get(digest, b""))
-                answer.responses.add(digest=message, data=data, status=status_pb2.Status())
+                packs = self.peer.zstd and re_pb.Compressor.ZSTD in request.acceptable_compressors
+                one = answer.responses.add(digest=message, data=data, status=status_pb2.Status())
+                if packs:
+                    one.data, one.compressor = self.peer.sent_packed(data), re_pb.Compressor.ZSTD
             else:
                 answer.responses.add(digest=message, status=status_pb2.Status(code=5, message="gone"))
         self.peer.batches.append(sum(len(one.data) for one in answer.responses))
@@ -144,9 +170,31 @@ class _Cas(remote_execution_pb2_grpc.ContentAddressableStorageServicer):
             row += [digest_of(node.digest) for node in directory.directories]
         # Two pages of one each in a stream, then a token.
         start = int(request.page_token or 0)
+        cut = self.peer.cut_trees.popleft() if self.peer.cut_trees else None
         for number, directory in enumerate(found[start : start + 2], start + 1):
+            if number - start - 1 == cut:
+                await context.abort(Code.UNAVAILABLE, "the wire was cut")
             more = str(number) if number < len(found) else ""
             await context.write(re_pb.GetTreeResponse(directories=[directory], next_page_token=more))
+
+    async def SplitBlob(self, request: Any, context: Any) -> Any:
+        await self.peer.begin("SplitBlob", context)
+        blob = digest_of(request.blob_digest, function_of(request.digest_function))
+        if not self.peer.has(blob):
+            await context.abort(Code.NOT_FOUND, "gone")
+        return re_pb.SplitBlobResponse(chunk_digests=map(message_of, self.peer.chunks.get(blob, [])))
+
+    async def SpliceBlob(self, request: Any, context: Any) -> Any:
+        await self.peer.begin("SpliceBlob", context)
+        function = function_of(request.digest_function)
+        chunks = [digest_of(message, function) for message in request.chunk_digests]
+        if not all(map(self.peer.has, chunks)):
+            await context.abort(Code.NOT_FOUND, "a chunk is gone")
+        data = b"".join(self.peer.blobs[chunk] for chunk in chunks)
+        if of(data, function) != digest_of(request.blob_digest, function):
+            await context.abort(Code.INVALID_ARGUMENT, "another hash")
+        self.peer.keep(data, function)
+        return re_pb.SpliceBlobResponse(blob_digest=request.blob_digest)
 
 
 class _ByteStream(bytestream_pb2_grpc.ByteStreamServicer):
@@ -157,11 +205,15 @@ class _ByteStream(bytestream_pb2_grpc.ByteStreamServicer):
         peer = self.peer
         await peer.begin("Read", context)
         peer.names.append(request.resource_name)
-        digest = parse_read(request.resource_name).digest
+        name = parse_read(request.resource_name)
+        digest = name.digest
         if not peer.has(digest):
             await context.abort(Code.NOT_FOUND, "gone")
         data = peer.lies.get(digest, peer.blobs.get(digest, b""))[request.read_offset :]
         data = data[: request.read_limit] if request.read_limit else data
+        if name.compressor is Compressor.ZSTD:
+            assert not request.read_limit
+            data = peer.sent_packed(data)
         cut = peer.cut_reads.popleft() if peer.cut_reads else None
         short = peer.short_reads.popleft() if peer.short_reads else None
         data = data[: min(len(data), *(n for n in (cut, short) if n is not None))] if cut or short else data
@@ -202,10 +254,13 @@ class _ByteStream(bytestream_pb2_grpc.ByteStreamServicer):
                 await context.abort(Code.UNAVAILABLE, "the wire was cut")
         peer.names.append(name)
         data = bytes(peer.partial.pop(name))
+        sent = len(data)
+        if parse_write(name).compressor is Compressor.ZSTD:
+            data = peer.unpacked(data)
         if not finished or of(data, digest.function) != digest:
             await context.abort(Code.INVALID_ARGUMENT, "wrong hash")
         peer.blobs[digest] = data
-        size = digest.size_bytes if peer.committed is None else peer.committed
+        size = sent if peer.committed is None else peer.committed
         return bytestream_pb2.WriteResponse(committed_size=size)
 
     async def QueryWriteStatus(self, request: Any, context: Any) -> Any:
@@ -243,6 +298,9 @@ class _Capabilities(remote_execution_pb2_grpc.CapabilitiesServicer):
     async def GetCapabilities(self, request: Any, context: Any) -> Any:
         await self.peer.begin("GetCapabilities", context)
         cache = re_pb.CacheCapabilities(max_batch_total_size_bytes=self.peer.batch_limit)
+        if self.peer.zstd:
+            cache.supported_compressors.append(re_pb.Compressor.ZSTD)
+            cache.supported_batch_update_compressors.append(re_pb.Compressor.ZSTD)
         return re_pb.ServerCapabilities(cache_capabilities=cache)
 
 

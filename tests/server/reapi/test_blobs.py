@@ -5,10 +5,12 @@ from contextlib import aclosing
 import grpc
 import pytest
 from nlserver.errors import Code, Error, invalid
+from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi.blobs import MOST_BATCH_BYTES, Blobs
 from nlserver.reapi.channel import dial
 from nlserver.reapi.digest import EMPTY, Digest, Function, of
 from nlserver.reapi.endpoint import RetrySpec
+from nlserver.reapi.tree import message_of
 from nlserver.store import Missing
 
 from tests.server.reapi.conftest import SOON
@@ -310,3 +312,33 @@ async def test_without_retries_the_first_failure_counts(peer: Peer):
         await blobs.missing([ABSENT])
     await blobs.close()
     await channel.close()
+
+
+async def test_a_broken_tree_goes_on_after_its_last_page(blobs: Blobs, peer: Peer):
+    root = Digest(EMPTY[Function.SHA256].hash, 0)
+    for number in range(5):
+        node = re_pb.DirectoryNode(name=f"d{number}", digest=message_of(root))
+        root = peer.keep(re_pb.Directory(directories=[node]).SerializeToString())
+    peer.cut_trees.extend([1, 1, 0, 1, 1])
+    found = [directory async for directory in blobs.tree(root)]
+    assert [one.directories[0].name for one in found if one.directories] == ["d4", "d3", "d2", "d1", "d0"]
+    assert len(found) == 6
+    assert peer.calls["GetTree"] > 5
+
+
+async def test_blobs_are_split_and_spliced_where_the_server_does_it(blobs: Blobs, peer: Peer):
+    for function in Function:
+        whole_blob = peer.keep(b"abcdef", function)
+        chunks = [peer.keep(part, function) for part in (b"abc", b"def")]
+        peer.chunks[whole_blob] = chunks
+        assert await blobs.split(whole_blob) == chunks
+        await blobs.splice(of(b"defabc", function), chunks[::-1])
+        assert peer.has(of(b"defabc", function))
+    assert await blobs.split(chunks[0]) == []
+    peer.faults["SpliceBlob"].append(Fault(grpc.StatusCode.ALREADY_EXISTS))
+    await blobs.splice(whole_blob, chunks)
+    for work in (blobs.split(ABSENT), blobs.splice(of(b"x"), [ABSENT])):
+        with pytest.raises(Missing):
+            await work
+    with pytest.raises(Error, match="another hash"):
+        await blobs.splice(of(b"x", chunks[0].function), chunks)

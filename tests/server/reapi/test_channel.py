@@ -12,7 +12,7 @@ from nlserver.errors import Code, Error
 from nlserver.proto import bytestream_pb2
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi import methods
-from nlserver.reapi.channel import Method, Patience, Target, dial, target_of, waits
+from nlserver.reapi.channel import Method, Patience, Target, dial, is_local, target_of, waits
 from nlserver.reapi.digest import Function, of
 from nlserver.reapi.endpoint import EndpointSpec, RetryCode, RetrySpec, TlsSpec
 from nlserver.reapi.wire import batch_update_request
@@ -260,6 +260,24 @@ class Wire:
         writer.close()
 
 
+@pytest.mark.parametrize(
+    ("address", "local"),
+    [
+        ("grpc://127.0.0.1:50051", True),
+        ("grpcs://127.8.9.1", True),
+        ("[::1]:80", True),
+        ("localhost:1", True),
+        ("unix:/run/s", True),
+        ("grpc://10.0.0.1:50051", False),
+        ("[2001:db8::1]:80", False),
+        ("grpcs://cache.example", False),
+        ("localhost.example:1", False),
+    ],
+)
+def test_addresses_of_this_machine_are_told_by_their_form(address, local):
+    assert is_local(address) is local
+
+
 @pytest.mark.parametrize(("compression", "most"), [("gzip", 50_000), ("none", 2_000_000)])
 async def test_gzip_is_spoken_where_the_endpoint_asks_for_it(peer: Peer, compression, most):
     wire = Wire(peer)
@@ -267,7 +285,7 @@ async def test_gzip_is_spoken_where_the_endpoint_asks_for_it(peer: Peer, compres
         port = server.sockets[0].getsockname()[1]
         channel = dial(EndpointSpec(address=f"grpc://127.0.0.1:{port}", compression=compression))
         data = bytes(1_000_000)
-        await channel.unary(methods.BATCH_UPDATE, batch_update_request("", Function.SHA256, [(of(data), data)]))
+        await channel.unary(methods.BATCH_UPDATE, batch_update_request("", Function.SHA256, [(of(data), data, 0)]))
         await channel.close()
     assert peer.blobs[of(data)] == data
     assert most // 4 * (compression == "none") < wire.sent < most

@@ -22,12 +22,12 @@ def test_a_write_request_is_what_protobuf_reads(name, offset, finish, data):
 
 @given(st.text(max_size=10), st.sampled_from(Function), st.lists(st.binary(max_size=200), max_size=4))
 def test_a_batch_is_what_protobuf_reads(instance, function, blobs):
-    named = [(of(data, function), data) for data in blobs]
+    named = [(of(data, function), data, place % 3) for place, data in enumerate(blobs)]
     found = re_pb.BatchUpdateBlobsRequest.FromString(batch_update_request(instance, function, named))
     assert found == re_pb.BatchUpdateBlobsRequest(
         instance_name=instance,
         digest_function=function.value,
-        requests=[{"digest": message_of(digest), "data": data} for digest, data in named],
+        requests=[{"digest": message_of(digest), "data": data, "compressor": number} for digest, data, number in named],
     )
 
 
