@@ -69,6 +69,11 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
                 "--loaders",
                 "--rate",
                 "--compressible",
+                "--blobs",
+                "--save",
+                "--compare",
+                "--max-regress",
+                "--plot",
             }
         ),
     ),

@@ -24,12 +24,12 @@ class Crew:
         self.size = size
         self._processes: list[Any] = []
         self._pipes: list[Pipe] = []
-        self.bare = Target("bare", "", "")
+        self.bare = Target("bare", "", "", is_bare=True)
 
     def __enter__(self) -> Self:
         self._pipes = [self._started(loader.main) for _ in range(self.size)]
         self._echo = self._started(echo.main)
-        self.bare = Target("bare", f"grpc://127.0.0.1:{self._echo.recv()}", "")
+        self.bare = Target("bare", f"grpc://127.0.0.1:{self._echo.recv()}", "", is_bare=True)
         return self
 
     def _started(self, run: Callable[[Pipe], None]) -> Pipe:
@@ -95,25 +95,8 @@ class Crew:
             )
             for place, share in enumerate(shares)
         ]
-        return together(self.all(orders))
+        return Tally.together(self.all(orders))
 
 
 def _share(total: int, parts: int, place: int) -> int:
     return total // parts + (place < total % parts)
-
-
-def together(tallies: Sequence[Tally]) -> Tally:
-    """The work of several processes in the same time as one."""
-    made = Tally()
-    for one in tallies:
-        errors = {name: made.errors.get(name, 0) + one.errors.get(name, 0) for name in {**made.errors, **one.errors}}
-        made = Tally(
-            made.calls + one.calls,
-            made.moved_bytes + one.moved_bytes,
-            max(made.seconds, one.seconds),
-            made.cpu_seconds + one.cpu_seconds,
-            errors,
-            made.times + one.times,
-            made.lags + one.lags,
-        )
-    return made

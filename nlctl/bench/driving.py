@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import grpc
+from nlserver.errors import Error
 
 from nlctl.bench.calls.call import Call, Wrong
 from nlctl.bench.histogram import Histogram
@@ -59,6 +60,8 @@ class _Round:
             moved = await self._once()
         except grpc.aio.AioRpcError as error:
             self.errors[error.code().name] += 1
+        except Error as error:
+            self.errors[error.code.name] += 1
         except Wrong:
             self.errors["WRONG_ANSWER"] += 1
         else:

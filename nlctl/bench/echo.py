@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from functools import lru_cache
 from multiprocessing.connection import Connection
@@ -29,14 +30,33 @@ def main(conductor: Connection) -> None:
     uvloop.run(_serve(conductor))
 
 
+def stand_alone() -> None:
+    """Serve on a free port, and say so as `nlserver` does, until a signal ends it."""
+    import uvloop
+
+    uvloop.run(_serve_on())
+
+
 async def _serve(conductor: Connection) -> None:
+    server, port = await _started()
+    conductor.send(port)
+    await asyncio.to_thread(_until_hung_up, conductor)
+    await server.stop(0)
+
+
+async def _serve_on() -> None:
+    server, port = await _started()
+    sys.stderr.write(f"Ready, listening on 127.0.0.1:{port}\n")
+    sys.stderr.flush()
+    await server.wait_for_termination()
+
+
+async def _started() -> tuple[grpc.aio.Server, int]:
     server = grpc.aio.server(options=OPTIONS)
     server.add_generic_rpc_handlers([_handlers()])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    conductor.send(port)
-    await asyncio.to_thread(_until_hung_up, conductor)
-    await server.stop(0)
+    return server, port
 
 
 def _until_hung_up(conductor: Connection) -> None:

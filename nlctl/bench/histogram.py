@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final, Self
+from typing import Final
 
 _BITS: Final = 7
 _STEPS: Final = 1 << _BITS
@@ -24,11 +24,6 @@ class Histogram:
 
     def __len__(self) -> int:
         return self._counts.total()
-
-    @classmethod
-    def merged(cls, parts: Iterable[Self]) -> Histogram:
-        """All of them as one."""
-        return sum(parts, Histogram())
 
     def quantile(self, share: float) -> float | None:
         """The value that this share of all does not exceed; None where too few were seen to tell.

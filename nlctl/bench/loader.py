@@ -9,9 +9,12 @@ from multiprocessing.connection import Connection as Pipe
 from typing import Final
 
 import grpc
+from nlserver.errors import Error
 
 from nlctl.bench.calls import ac, bare, cas
+from nlctl.bench.calls.actions import Execute
 from nlctl.bench.calls.call import Call, Connection, Wrong
+from nlctl.bench.calls.mix import Mixed
 from nlctl.bench.driving import drive
 from nlctl.bench.lines import Bare, Kind, Line
 from nlctl.bench.orders import (
@@ -82,6 +85,8 @@ class Loader:
             case Go():
                 return await _round(self._calls[order.target], order)
             case Clear():
+                for call in self._calls.values():
+                    await call.close()
                 self._calls.clear()
                 gc.collect()
                 return None
@@ -113,26 +118,28 @@ class Loader:
 
     def _call(self, target: Target, line: Line, seed: int, compressible: float) -> Call:
         connection = self._connection(target)
-        payload = Payload(line.size_bytes or _SMALL_BYTES, seed, compressible)
+        [payload] = Payload.several([line.size_bytes or _SMALL_BYTES], seed, compressible)
         match line.kind:
             case Kind.FIND:
-                return cas.Find(connection, line, payload)
+                return cas.Find(connection, line.count, round(line.count * line.present), payload)
             case Kind.BATCH_READ:
-                return cas.BatchRead(connection, line, payload)
+                return cas.BatchRead(connection, line.count, payload)
             case Kind.BATCH_UPDATE:
-                return cas.BatchUpdate(connection, line, payload)
+                return cas.BatchUpdate(connection, line.count, payload)
             case Kind.READ:
-                return cas.Read(connection, line, payload)
+                return cas.Read(connection, payload)
             case Kind.WRITE:
-                return cas.Write(connection, line, payload)
+                return cas.Write(connection, payload)
             case Kind.RESULT_HIT:
                 return ac.Hit(connection, payload)
             case Kind.RESULT_MISS:
                 return ac.Miss(connection, payload)
             case Kind.RESULT_PUT:
                 return ac.Put(connection, payload)
-            case _:
-                raise NotImplementedError(line.kind)
+            case Kind.MIX:
+                return Mixed(connection, seed, compressible)
+            case Kind.EXECUTE:
+                return Execute(target, line, seed)
 
 
 async def _tried(work: Awaitable[Exchange | None]) -> Ready | Cannot:
@@ -141,7 +148,7 @@ async def _tried(work: Awaitable[Exchange | None]) -> Ready | Cannot:
     except grpc.aio.AioRpcError as error:
         details = " ".join((error.details() or "").split())
         return Cannot(f"{error.code().name}: {details}"[:_LONGEST_REASON])
-    except Wrong as error:
+    except (Wrong, Error) as error:
         return Cannot(str(error)[:_LONGEST_REASON])
     return Ready(exchange or Exchange(0, 0))
 

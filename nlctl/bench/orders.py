@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from nlctl.bench.histogram import Histogram
@@ -18,6 +19,8 @@ class Target:
     instance: str = ""
     cache: str = ""
     """The action cache, "" for the CAS endpoint."""
+    is_bare: bool = False
+    """Whether it is no server of the API but what stands beside one."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,23 @@ class Tally:
     """Nanoseconds of each call: from its start, or from when it was due."""
     lags: Histogram = field(default_factory=Histogram)
     """Open loop: nanoseconds from when a call was due until it was made: the load process's own lateness."""
+
+    @classmethod
+    def together(cls, parts: Iterable[Tally]) -> Tally:
+        """The work of several processes in the same time, as one."""
+        made = cls()
+        for one in parts:
+            names = {**made.errors, **one.errors}
+            made = cls(
+                made.calls + one.calls,
+                made.moved_bytes + one.moved_bytes,
+                max(made.seconds, one.seconds),
+                made.cpu_seconds + one.cpu_seconds,
+                {name: made.errors.get(name, 0) + one.errors.get(name, 0) for name in names},
+                made.times + one.times,
+                made.lags + one.lags,
+            )
+        return made
 
 
 Order = Greet | SetUp | SetUpBare | Arm | Go | Check | Clear

@@ -5,18 +5,20 @@ from __future__ import annotations
 import random
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 from nlctl.bench import serving
 from nlctl.bench.crew import Crew
-from nlctl.bench.lines import Bare, Line
+from nlctl.bench.lines import Bare, Kind, Line
 from nlctl.bench.orders import Arm, Check, Clear, Exchange, SetUp, SetUpBare, Tally, Target
 from nlctl.bench.outcome import Measured, Round, calls_per_second
 
 _ARMED_MORE: Final = 1.3
 _LATENCY_LOAD: Final = 0.5
 _LEAST_RATE: Final = 1.0
+_HERE: Final = Target("bare", "", "", is_bare=True)
+"""What needs no server."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,10 @@ class Effort:
     rate: float = 0.0
     compressible: float = 0.0
 
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
 
 class Bench:
     """Measures lines at targets. `on_step` is told what is being done."""
@@ -40,7 +46,7 @@ class Bench:
         self._effort = effort
         self._on_step = on_step
         self._servers: Mapping[Target, frozenset[int]] = {
-            target: serving.processes({target.cas, target.executor} - {""}) for target in [*targets, crew.bare]
+            target: serving.processes({target.cas, target.executor} - {""}) for target in [*targets, crew.bare, _HERE]
         }
         self._chance = random.SystemRandom()
 
@@ -73,11 +79,18 @@ class Bench:
         """The bare target, ready for calls that are like the line's."""
         if line.bare is None or exchange is None:
             return []
-        moved = line.size_bytes * line.count if line.bare is Bare.UNARY else line.size_bytes
-        order = SetUpBare(self._crew.bare, line.bare, exchange, moved)
+        target = _HERE if line.bare is Bare.SPAWN else self._crew.bare
+        match line.kind:
+            case Kind.MIX:
+                moved = exchange.response_bytes
+            case Kind.BATCH_READ | Kind.BATCH_UPDATE:
+                moved = line.size_bytes * line.count
+            case _:
+                moved = line.size_bytes
+        order = SetUpBare(target, line.bare, exchange, moved)
         refused = self._crew.prepared([order] * self._crew.size)
         assert not isinstance(refused, str), refused
-        return [self._crew.bare]
+        return [target]
 
     def _rounds(self, line: Line, targets: Sequence[Target]) -> dict[Target, Measured]:
         rates = {target: self._warm_up(line, target) for target in targets}
@@ -87,7 +100,7 @@ class Bench:
                 self._on_step(f"{line.what}: {target.name}, round {number + 1} of {self._effort.rounds}")
                 rounds[target].append(self._round(line, target, rates[target]))
         rate = self._effort.rate or _LATENCY_LOAD * _slowest(
-            [rounds[target] for target in targets if target is not self._crew.bare]
+            [rounds[target] for target in targets if not target.is_bare]
         )
         made = {}
         for target in targets:
@@ -103,11 +116,10 @@ class Bench:
         return tally.calls / tally.seconds
 
     def _round(self, line: Line, target: Target, rate: float) -> Round:
-        effort = self._effort
-        self._arm(target, effort.calls or rate * effort.seconds)
-        return self._watched(
-            target, lambda: self._crew.round(target.name, effort.seconds, line.at_once, calls=effort.calls)
-        )
+        seconds, crew = self._effort.seconds, self._crew
+        calls = self._effort.calls or line.calls
+        self._arm(target, calls or rate * seconds)
+        return self._watched(target, lambda: crew.round(target.name, seconds, line.at_once, calls=calls))
 
     def _open(self, target: Target, rate: float) -> Round:
         seconds = self._effort.seconds

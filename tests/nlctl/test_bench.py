@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -88,6 +89,39 @@ def test_what_a_server_lacks_is_said_and_the_others_are_measured(cli: Cli, serve
     assert [item["line"] for item in lacking] == ["ac-get", "ac-miss", "ac-put"]
 
 
+def test_a_result_is_kept_drawn_and_compared_with_the_next(cli: Cli, server: str, tmp_path: Path) -> None:
+    words = ("bench", "ac", "--line", "ac-get", "--target", server, "--duration", "50ms")
+    cli(*words, "--save", "main", "--plot", str(tmp_path / "main.svg"))
+    assert (tmp_path / "main.svg").read_text().startswith("<svg")
+    [ours, _] = cli(*words, "--compare", "main", "--max-regress", "99%", "-o", "json").document["items"]
+    assert ours["was"] > 0
+    assert ours["regressed"] is False
+    kept = cli.state / "bench" / "main.json"
+    document = json.loads(kept.read_text())
+    for item in document["items"]:
+        item["of_bare_rounds"] = [share * 1000 for share in item["of_bare_rounds"]]
+    kept.write_text(json.dumps(document))
+    done = cli(*words, "--compare", "main", "-o", "json", code=5)
+    assert done.fault["code"] == "NL-BEN-103"
+    assert done.document["items"][0]["regressed"] is True
+
+
+def test_a_result_to_compare_with_must_be_there(cli: Cli, server: str) -> None:
+    done = cli("bench", "ac", "--target", server, "--compare", "none", "-o", "json", code=3)
+    assert done.fault["code"] == "NL-BEN-101"
+
+
+@pytest.mark.slow
+def test_every_suite_runs_on_a_cluster(cluster: Cli) -> None:
+    words = ("--duration", "100ms", "--rounds", "1", "--blobs", "100", "-o", "json")
+    ran = cluster.popen("bench", "cas", "ac", "exec", "mix", "startup", *words, stdout=subprocess.PIPE)
+    out, _ = ran.communicate(timeout=600)
+    assert ran.returncode == 0
+    items = json.loads(out)["items"]
+    assert {item["suite"] for item in items} == {"cas", "ac", "exec", "mix", "startup"}
+    assert [item for item in items if item["cannot"] or item["errors"] or not item["value"]] == []
+
+
 def test_it_is_unsupported_where_no_line_can_be_measured(cli: Cli, without_cache: str) -> None:
     done = cli("bench", "ac", "--target", without_cache, *SHORT, code=10)
     assert "Traceback" not in done.err
@@ -108,6 +142,7 @@ def test_a_server_that_is_not_there_is_unreachable(cli: Cli) -> None:
         ("cas", "--target", "bare=grpc://127.0.0.1:1"),
         ("cas", "--target", "gopher://127.0.0.1:1"),
         ("cas", "--line", "none-*", "--target", "grpc://127.0.0.1:1"),
+        ("ac", "--max-regress", "2", "--target", "grpc://127.0.0.1:1"),
         ("cas", "--size", "tiny", "--target", "grpc://127.0.0.1:1"),
     ],
 )

@@ -48,6 +48,9 @@ class Call(ABC):
         """Look closely at one more call. Raises Wrong or AioRpcError."""
         await self.set_up()
 
+    async def close(self) -> None:
+        """Let go of what this kind of call alone has."""
+
 
 class Fresh(Generic[T]):
     """Requests that are used once: made ahead by `arm`, and on the spot where those do not suffice."""

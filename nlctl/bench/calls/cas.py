@@ -14,7 +14,6 @@ from nlserver.reapi.wire import number_at
 
 from nlctl.bench.calls.call import Call, Connection, Fresh, Wrong
 from nlctl.bench.calls.upload import WriteMessages, batch_update, check_batch_update, check_write, put, write_name
-from nlctl.bench.lines import Line
 from nlctl.bench.orders import Exchange
 from nlctl.bench.payload import Blob, Payload
 
@@ -30,11 +29,10 @@ _ABSENT_BYTES: Final = 32
 class Find(Call):
     """FindMissingBlobs for digests of which some are there."""
 
-    def __init__(self, connection: Connection, line: Line, payload: Payload) -> None:
+    def __init__(self, connection: Connection, count: int, present: int, payload: Payload) -> None:
         self._connection = connection
-        present = round(line.count * line.present)
         self._held = [payload.fresh() for _ in range(present)]
-        self._absent = [payload.fresh().digest for _ in range(line.count - present)]
+        self._absent = [payload.fresh().digest for _ in range(count - present)]
         digests = [digest for pair in itertools.zip_longest(self._held, self._absent) for digest in _names(pair)]
         self._request = re_pb.FindMissingBlobsRequest(
             instance_name=connection.instance, blob_digests=[_message(digest) for digest in digests]
@@ -62,10 +60,10 @@ class Find(Call):
 class BatchRead(Call):
     """BatchReadBlobs of small blobs."""
 
-    def __init__(self, connection: Connection, line: Line, payload: Payload) -> None:
+    def __init__(self, connection: Connection, count: int, payload: Payload) -> None:
         self._connection = connection
-        self._blobs = [payload.fresh() for _ in range(max(_seeded(line.size_bytes), line.count))]
-        groups = [self._blobs[at : at + line.count] for at in range(0, len(self._blobs) - line.count + 1, line.count)]
+        self._blobs = [payload.fresh() for _ in range(max(_seeded(payload.size), count))]
+        groups = [self._blobs[at : at + count] for at in range(0, len(self._blobs) - count + 1, count)]
         self._groups = groups
         self._requests = [
             re_pb.BatchReadBlobsRequest(
@@ -74,7 +72,7 @@ class BatchRead(Call):
             for group in groups
         ]
         self._turn = itertools.cycle(self._requests)
-        self._moved = line.count * line.size_bytes
+        self._moved = count * payload.size
         self._answer_bytes = -1
 
     async def set_up(self) -> Exchange:
@@ -98,11 +96,11 @@ class BatchRead(Call):
 class BatchUpdate(Call):
     """BatchUpdateBlobs of small blobs that are new."""
 
-    def __init__(self, connection: Connection, line: Line, payload: Payload) -> None:
+    def __init__(self, connection: Connection, count: int, payload: Payload) -> None:
         self._connection = connection
         self._payload = payload
-        self._count = line.count
-        self._moved = line.count * line.size_bytes
+        self._count = count
+        self._moved = count * payload.size
         self._fresh = Fresh(self._request, max(1, _ARMED_BYTES // max(self._moved, 1)))
         self._answer_bytes = -1
 
@@ -117,7 +115,7 @@ class BatchUpdate(Call):
         check_batch_update(answer, self._count)
         self._answer_bytes = len(answer)
         for blob in blobs:
-            await _read_back(self._connection, blob)
+            await read_back(self._connection, blob)
         return Exchange(len(request), len(answer))
 
     def arm(self, calls: int) -> None:
@@ -134,10 +132,10 @@ class BatchUpdate(Call):
 class Read(Call):
     """ByteStream.Read of whole blobs."""
 
-    def __init__(self, connection: Connection, line: Line, payload: Payload) -> None:
+    def __init__(self, connection: Connection, payload: Payload) -> None:
         self._connection = connection
-        self._size = line.size_bytes
-        self._blobs = [payload.fresh() for _ in range(_seeded(line.size_bytes))]
+        self._size = payload.size
+        self._blobs = [payload.fresh() for _ in range(_seeded(payload.size))]
         self._requests = [read_request(connection.prefix, blob.digest) for blob in self._blobs]
         self._turn = itertools.cycle(self._requests)
         self._uploaded = False
@@ -147,7 +145,7 @@ class Read(Call):
         if not self._uploaded:
             await put(self._connection, self._blobs)
             self._uploaded = True
-        await _read_back(self._connection, self._blobs[-1])
+        await read_back(self._connection, self._blobs[-1])
         return Exchange(len(self._requests[0]), self._size)
 
     async def once(self) -> int:
@@ -158,13 +156,13 @@ class Read(Call):
 class Write(Call):
     """ByteStream.Write of blobs that are new."""
 
-    def __init__(self, connection: Connection, line: Line, payload: Payload) -> None:
+    def __init__(self, connection: Connection, payload: Payload) -> None:
         self._connection = connection
         self._payload = payload
-        self._size = line.size_bytes
-        self._messages = WriteMessages(payload.body, line.size_bytes - len(payload.body))
+        self._size = payload.size
+        self._messages = WriteMessages(payload.body, payload.mark_bytes)
         self._fresh = Fresh(self._named, _MOST_ARMED)
-        self._answer = b""
+        self._answer = bytestream_pb2.WriteResponse(committed_size=payload.size).SerializeToString()
 
     def _named(self) -> tuple[bytes, bytes]:
         blob = self._payload.fresh()
@@ -176,7 +174,7 @@ class Write(Call):
         name = write_name(self._connection.prefix, blob)
         self._answer = await self._connection.write(self._messages.of(name, blob.mark))
         check_write(self._answer, self._size)
-        await _read_back(self._connection, blob)
+        await read_back(self._connection, blob)
         return Exchange(self._size, len(self._answer))
 
     def arm(self, calls: int) -> None:
@@ -216,7 +214,8 @@ def _data_bytes(message: bytes) -> int:
     return len(bytestream_pb2.ReadResponse.FromString(message).data)
 
 
-async def _read_back(connection: Connection, blob: Blob) -> None:
+async def read_back(connection: Connection, blob: Blob) -> None:
+    """Read a blob and hash it. Raises Wrong when it is another."""
     call: Any = connection.read(read_request(connection.prefix, blob.digest))
     pieces = []
     while (message := await call.read()) is not _EOF:

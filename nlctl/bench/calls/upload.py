@@ -9,7 +9,7 @@ from typing import Final
 
 from nlserver.proto import bytestream_pb2
 from nlserver.proto import remote_execution_pb2 as re_pb
-from nlserver.reapi.wire import digest_message, field, varint
+from nlserver.reapi.wire import Piece, digest_message, field, varint
 
 from nlctl.bench.calls.call import Connection, Wrong
 from nlctl.bench.payload import Blob
@@ -26,7 +26,7 @@ _uuids = itertools.count(uuid.uuid4().int >> 32 << 32)
 
 def batch_update(instance: str, blobs: Sequence[Blob]) -> bytes:
     """REAPI v2, BatchUpdateBlobsRequest."""
-    pieces: list[bytes | memoryview] = [*field(_INSTANCE, instance.encode())] if instance else []
+    pieces: list[Piece] = [*field(_INSTANCE, instance.encode())] if instance else []
     for blob in blobs:
         name = digest_message(blob.digest)
         size = len(blob.body) + len(blob.mark)
@@ -44,7 +44,7 @@ def write_name(prefix: str, blob: Blob) -> bytes:
 class WriteMessages:
     """The WriteRequests of blobs that share a body: all but the first and the last are the same for each of them."""
 
-    def __init__(self, body: bytes, mark_bytes: int) -> None:
+    def __init__(self, body: Piece, mark_bytes: int) -> None:
         starts = range(0, max(len(body), 1), CHUNK)
         view = memoryview(body)
         self._bodies = [view[start : start + CHUNK] for start in starts]
