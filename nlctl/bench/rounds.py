@@ -14,6 +14,7 @@ from nlctl.bench.lines import Bare, Kind, Line
 from nlctl.bench.orders import Arm, Check, Clear, Exchange, SetUp, SetUpBare, Tally, Target
 from nlctl.bench.outcome import Measured, Round, calls_per_second
 
+_LONGEST_WARM_UP_SECONDS: Final = 0.3
 _ARMED_MORE: Final = 1.3
 _LATENCY_LOAD: Final = 0.5
 _LEAST_RATE: Final = 1.0
@@ -27,7 +28,6 @@ class Effort:
 
     seconds: float = 1.0
     rounds: int = 3
-    warm_up_seconds: float = 0.3
     calls: int = 0
     rate: float = 0.0
     compressible: float = 0.0
@@ -112,7 +112,7 @@ class Bench:
     def _warm_up(self, line: Line, target: Target) -> float:
         """Calls a second as far as a short time tells."""
         self._on_step(f"{line.what}: {target.name} warms up")
-        tally = self._crew.round(target.name, self._effort.warm_up_seconds, line.at_once)
+        tally = self._crew.round(target.name, min(self._effort.seconds, _LONGEST_WARM_UP_SECONDS), line.at_once)
         return tally.calls / tally.seconds
 
     def _round(self, line: Line, target: Target, rate: float) -> Round:

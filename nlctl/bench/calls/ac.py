@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import Final
 
@@ -15,7 +16,7 @@ from nlctl.bench.calls.upload import put
 from nlctl.bench.orders import Exchange
 from nlctl.bench.payload import Blob, Payload, blob_of
 
-_SEEDED: Final = 200
+_SEEDED: Final = 100
 _MOST_ARMED: Final = 50_000
 _OUTPUT_BYTES: Final = 4096
 
@@ -66,14 +67,15 @@ class Hit(Call):
         """Keep results, and get one of them."""
         if self._answer_bytes < 0:
             await put(self._connection, [*self._result.blobs(), *self._actions])
-            for action in self._actions:
-                await self._connection.put_result(
-                    update_action_result_request(self._connection.instance, action.digest, self._result.data)
-                )
+            await asyncio.gather(*(self._keep(action.digest) for action in self._actions))
         answer = await self._connection.get_result(self._requests[-1])
         check_result(answer, self._result)
         self._answer_bytes = len(answer)
         return Exchange(len(self._requests[-1]), len(answer))
+
+    async def _keep(self, action: Digest) -> None:
+        request = update_action_result_request(self._connection.instance, action, self._result.data)
+        await self._connection.put_result(request)
 
     async def once(self) -> int:
         """Get one."""
