@@ -44,8 +44,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
-    """A rule that does not apply to our own server must be one that the catalogue says so of."""
+    """Only rules that the catalogue names may not apply to our own server, and only tests may fail as expected."""
     report = yield
+    if report.when == "setup" and hasattr(report, "wasxfail"):
+        # A server that did not start has refused nothing.
+        report.outcome = "failed"
+        report.longrepr = call.excinfo.getrepr() if call.excinfo else "no setup"
+        del report.wasxfail
     missing = [one for mark in item.iter_markers("rule") for one in mark.args if one not in CATALOGUE.not_offered]
     if report.skipped and not hasattr(report, "wasxfail") and missing and _is_own(item.config):
         report.outcome = "failed"
