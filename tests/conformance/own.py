@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,8 @@ OTHER_INSTANCE: Final = "a/b/c"
 SMALL_INSTANCE: Final = "small"
 SMALL_BYTES: Final = 2_000_000
 """What the store of the small instance holds before it evicts."""
+CLOSED_INSTANCE: Final = "closed"
+"""An instance whose action cache and assets take no updates."""
 HASTY_INSTANCE: Final = "hasty"
 """An instance that gives up a broken upload after a second."""
 _PATIENCE_SECONDS: Final = 30.0
@@ -31,7 +33,9 @@ _BLOB: Final = re.compile(r"([0-9a-f]{64})-(\d+)")
 class Process:
     """One `nlserver` that is ready; its current directory, home and directory of temporary files are its own."""
 
-    def __init__(self, name: str, config: Path, folder: Path, **environment: str) -> None:
+    def __init__(
+        self, name: str, config: Path, folder: Path, *, options: Sequence[str] = (), **environment: str
+    ) -> None:
         self.name = name
         self.home = folder / "home"
         self.home.mkdir(parents=True, exist_ok=True)
@@ -40,7 +44,7 @@ class Process:
         reading, writing = os.pipe()
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "nlserver", "--name", name, str(config)],
+                [sys.executable, "-m", "nlserver", "--name", name, *options, str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -126,7 +130,7 @@ class Own:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.server = Process("server", HERE / "server.json5", folder / "server")
-        self.address, self.private_address = self.server.addresses
+        self.address, self.private_address, self.identified_address = self.server.addresses
         self.workers: list[Process] = []
 
     def start_worker(self, **environment: str) -> Process:
