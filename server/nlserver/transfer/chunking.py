@@ -177,10 +177,11 @@ class Chunking:
             if error.code is Code.INVALID_ARGUMENT:
                 raise Error(Code.DATA_LOSS, f"the stored blob {blob} is damaged") from error
             raise
-        if await self._absent(chunks):
+        # Whoever asked for its chunks still has the blob afterwards (REAPI v2, SplitBlob).
+        if await self._absent([blob, *chunks]):
             raise Error(
                 Code.RESOURCE_EXHAUSTED,
-                f"the chunks of {blob} do not fit: the first were evicted before the last were kept",
+                f"{blob} and its chunks do not fit together: the first were evicted before the last were kept",
             )
         await self._remember(blob, chunks)
         return chunks
