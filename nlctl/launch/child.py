@@ -32,9 +32,13 @@ def become(wanted: Wanted, log: Path, ready: int, supervisor: int) -> int:
     os.environ[READY_FD] = str(ready)
     from nlserver import app
 
-    return app.main(
-        [Path(wanted.config)], part=wanted.name, processes=wanted.processes, tidy=lambda: journal.rotate(log)
+    manner = app.Manner(
+        part=wanted.name,
+        processes=wanted.processes,
+        admin_socket=Path(wanted.admin_socket) if wanted.admin_socket else None,
+        tidy=lambda: journal.rotate(log),
     )
+    return app.main([Path(wanted.config)], manner)
 
 
 def separate(supervisor: int) -> None:

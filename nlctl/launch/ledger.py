@@ -57,6 +57,10 @@ class Ledger:
         """Where this member's config stands."""
         return self.configs / f"{member}.json5"
 
+    def admin_socket(self, part: str) -> Path:
+        """Where this part answers operators."""
+        return self.run / f"{part}.sock"
+
     def log(self, part: str) -> Path:
         """Where this part logs."""
         return self.logs / f"{part}.log"

@@ -97,7 +97,14 @@ class Plan:
     def wanted(self, ledger: Ledger) -> list[Wanted]:
         """For the backend."""
         return [
-            Wanted(c.member.name, str(ledger.config(c.member.name)), c.fingerprint, c.member.after, c.member.processes)
+            Wanted(
+                c.member.name,
+                str(ledger.config(c.member.name)),
+                c.fingerprint,
+                c.member.after,
+                c.member.processes,
+                str(ledger.admin_socket(c.member.name)),
+            )
             for c in self.configs
         ]
 

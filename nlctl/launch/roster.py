@@ -33,8 +33,8 @@ _ALIVE: Final = frozenset({State.STARTING, State.READY, State.STOPPING})
 
 @dataclass(frozen=True)
 class Wanted:
-    """A member to run: its config file, the fingerprint of what it runs, the members that must be ready first, and
-    how many processes serve it.
+    """A member to run: its config file, the fingerprint of what it runs, the members that must be ready first, how
+    many processes serve it, and the socket where it answers operators.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Wanted:
     fingerprint: str
     after: tuple[str, ...] = ()
     processes: int = 1
+    admin_socket: str = ""
 
 
 @dataclass(frozen=True)

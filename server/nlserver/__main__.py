@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="N",
         help="serve from N processes, where every store can be shared",
     )
+    parser.add_argument(
+        "--admin-socket", default="", metavar="PATH", help="where operators ask; a file by the pid, or none for nowhere"
+    )
     parser.add_argument("--name", default="", help="what log lines call this process")
     parser.add_argument("-V", "--version", action="version", version=_version())
     chosen = parser.parse_args(arguments)
@@ -47,8 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return check(chosen.config, chosen.processes)
     grpc_environment.prepare(os.environ)
     from nlserver import app
+    from nlserver.unix_listener import default_path
 
-    return app.main(chosen.config, part=chosen.name, processes=chosen.processes)
+    socket = Path(chosen.admin_socket) if chosen.admin_socket else default_path(os.environ)
+    asked = None if chosen.admin_socket == "none" else socket
+    return app.main(chosen.config, app.Manner(part=chosen.name, processes=chosen.processes, admin_socket=asked))
 
 
 def _count(text: str) -> int:

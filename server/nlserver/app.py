@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +24,7 @@ from nlserver.cluster import Config, ConfigError, judge, load, render
 from nlserver.division import indivisible
 from nlserver.errors import Error
 from nlserver.part import Part
+from nlserver.unix_listener import UnixListener, numbered
 
 INVALID: Final = 13
 """Exit code for a config that is wrong."""
@@ -34,18 +35,31 @@ READY_FD: Final = "NLSERVER_READY_FD"
 """Environment variable: the number of a descriptor that is told `READY=1` once everything serves."""
 
 
-def main(paths: Sequence[Path], *, part: str = "", processes: int = 1, tidy: Callable[[], None] = lambda: None) -> int:
-    """Run these configs in this process, or in so many, until a signal ends it; returns the exit code.
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How configs are run, beyond what they say.
+
+    `part` names the process in its log. `processes` serve together. `admin_socket` is where operators ask, None for
+    nowhere. `tidy` is called about once a second in each process, for whoever looks after the log's file.
+    """
+
+    part: str = ""
+    processes: int = 1
+    admin_socket: Path | None = None
+    tidy: Callable[[], None] = lambda: None
+
+
+def main(paths: Sequence[Path], manner: Manner) -> int:
+    """Run these configs until a signal ends it; returns the exit code.
 
     13 when a config is wrong, 1 when it cannot start or a part of it fails, 143 after SIGTERM and 130 after SIGINT
-    as NativeLink does. `part` names the process in its log; `tidy` is called about once a second in each process, for
-    whoever looks after the log's file.
+    as NativeLink does.
     """
-    log.configure(part)
+    log.configure(manner.part)
     try:
         configs = [load(path, os.environ) for path in paths]
         problems = [problem for config in configs for problem in judge(config)]
-        if processes > 1:
+        if manner.processes > 1:
             problems += [problem for config in configs for problem in indivisible(config)]
     except ConfigError as error:
         problems = error.problems
@@ -53,20 +67,20 @@ def main(paths: Sequence[Path], *, part: str = "", processes: int = 1, tidy: Cal
         sys.stderr.write(render(problems))
         return INVALID
     _raise_file_limit(max(_files_wanted(config) for config in configs))
-    board = Board(processes)
-    return _serve_together(configs, board, tidy) if processes > 1 else _serve_alone(configs, board, 0, tidy)
+    board = Board(manner.processes)
+    return _serve_together(configs, board, manner) if board.shared else _serve_alone(configs, board, 0, manner)
 
 
-def _serve_alone(configs: Sequence[Config], board: Board, index: int, tidy: Callable[[], None]) -> int:
+def _serve_alone(configs: Sequence[Config], board: Board, index: int, manner: Manner) -> int:
     import uvloop
 
     row = board.rows[index]
     row.begin(os.getpid(), time.monotonic())
     metrics.keep_in(row.counts)
-    return uvloop.run(_serve(configs, board, row, tidy))
+    return uvloop.run(_serve(configs, board, index, manner))
 
 
-def _serve_together(configs: Sequence[Config], board: Board, tidy: Callable[[], None]) -> int:
+def _serve_together(configs: Sequence[Config], board: Board, manner: Manner) -> int:
     from nlserver.group import Group
 
     try:
@@ -80,9 +94,9 @@ def _serve_together(configs: Sequence[Config], board: Board, tidy: Callable[[], 
         if awaited := os.environ.get(READY_FD):
             os.close(int(awaited))
         os.environ[READY_FD] = str(ready)
-        return _serve_alone(addressed, board, index, tidy)
+        return _serve_alone(addressed, board, index, manner)
 
-    return Group(board, serve, [one for _, held in reserved for one in held], _tell_ready, tidy).run()
+    return Group(board, serve, [one for _, held in reserved for one in held], _tell_ready, manner.tidy).run()
 
 
 def _reserved(config: Config) -> tuple[Config, list[socket.socket]]:
@@ -109,7 +123,8 @@ def _raise_file_limit(wanted: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (granted, hard))
 
 
-async def _serve(configs: Sequence[Config], board: Board, row: Row, tidy: Callable[[], None]) -> int:
+async def _serve(configs: Sequence[Config], board: Board, index: int, manner: Manner) -> int:
+    row = board.rows[index]
     stopping: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     _on_signals(stopping)
     started = time.time()
@@ -121,10 +136,13 @@ async def _serve(configs: Sequence[Config], board: Board, row: Row, tidy: Callab
         task.add_done_callback(lambda done: _ended(done, tasks, stopping))
 
     parts = [Part(config, spawn, started, version("nlctl"), board) for config in configs]
+    sockets = [_admin_socket(part, manner, index + number) for number, part in enumerate(parts)]
     try:
         for part in parts:
             await part.start()
-        spawn(_beat(row, tidy), "beat")
+        for socket_ in filter(None, sockets):
+            await socket_.start()
+        spawn(_beat(row, manner.tidy), "beat")
         await _ready(parts, stopping, row)
         code = await stopping
     except Error as error:
@@ -132,7 +150,18 @@ async def _serve(configs: Sequence[Config], board: Board, row: Row, tidy: Callab
         code = FAILED
     row.enter(Phase.DRAINING, time.monotonic())
     await _stop(parts, tasks)
+    for socket_ in filter(None, sockets):
+        await socket_.stop()
     return code
+
+
+def _admin_socket(part: Part, manner: Manner, number: int) -> UnixListener | None:
+    if manner.admin_socket is None:
+        return None
+    from nlserver.services import admin
+
+    service = admin.build(part.site, part=part.describe)
+    return UnixListener(numbered(manner.admin_socket, number), [service])
 
 
 def _say(error: Error) -> None:

@@ -79,6 +79,19 @@ class Victim(Generic[K]):
     limit: Limit
 
 
+@dataclass(frozen=True)
+class Eviction:
+    """What is recorded of one: seconds since 1970, the key's text, the bytes it counted for, why, and seconds since
+    its last use.
+    """
+
+    when: float
+    key: str
+    size: int
+    limit: Limit
+    age: float
+
+
 class Pass:
     """One eviction pass. Asked about the least recent value again and again, until it finds no limit broken.
 
@@ -131,6 +144,10 @@ class LeastRecent(Generic[K]):
     def __iter__(self) -> Iterator[K]:
         """Keys, the least recent first."""
         return iter(self._entries)
+
+    def entries(self) -> Iterator[tuple[K, int, float]]:
+        """Keys with what they count for and when they were used, the least recent first."""
+        return ((key, entry.size, entry.used) for key, entry in self._entries.items())
 
     @property
     def held(self) -> Held:

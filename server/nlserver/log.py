@@ -12,7 +12,11 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from nlserver.events import Recent
+
 _logger = logging.getLogger("nlserver")
+recent = Recent()
+"""What this process said lately."""
 _LEVELS = {"trace": 5, "debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 # Log lines are evidence: a hostile name must not forge a second line or move the terminal's cursor.
 _UNSAFE = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
@@ -44,7 +48,7 @@ def configure(part: str = "") -> None:
     level = os.environ.get("RUST_LOG", "info").split(",")[0].split("=")[-1].lower()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json(part) if os.environ.get("NL_LOG") == "json" else _Text(part))
-    _logger.handlers[:] = [handler]
+    _logger.handlers[:] = [handler, recent]
     _logger.propagate = False
     _logger.setLevel(_LEVELS.get(level, logging.INFO))
 

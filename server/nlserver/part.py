@@ -242,7 +242,7 @@ def _services(spec: ServicesSpec, part: Part) -> list[Service]:
     if spec.admin is not None:
         from nlserver.services import admin
 
-        made.append(admin.build(spec.admin, site, part=part.describe))
+        made.append(admin.build(site, part=part.describe))
     if spec.experimental_bep is not None:
         spec.experimental_bep.build(site)
     return made

@@ -14,7 +14,15 @@ from typing import cast
 
 from nlserver.clock import Clock
 from nlserver.dispatch.effects import Order
-from nlserver.dispatch.model import ActionRequest, Explanation, Failure, OperationState, WorkerOffer, WorkerState
+from nlserver.dispatch.model import (
+    ActionRequest,
+    Explanation,
+    Failure,
+    OperationState,
+    Properties,
+    WorkerOffer,
+    WorkerState,
+)
 from nlserver.errors import Code, Error
 from nlserver.spec import Site, Spec
 
@@ -115,6 +123,10 @@ class Scheduler(ABC):
         """Why the operation of this id does not run, worker by worker. Raises Error NOT_FOUND."""
         raise Error(Code.UNIMPLEMENTED, f"{type(self).__name__} does not know its workers")
 
+    def explain_properties(self, properties: Properties) -> Explanation:
+        """Whether an action with these properties could run. Raises Error INVALID_ARGUMENT as `submit` does."""
+        raise Error(Code.UNIMPLEMENTED, f"{type(self).__name__} does not know its workers")
+
     @property
     def takes_workers(self) -> bool:
         """Whether workers can join here."""
@@ -174,6 +186,10 @@ class Wrapper(Scheduler):
     def explain(self, operation: str) -> Explanation:
         """As the scheduler behind."""
         return self.backend.explain(operation)
+
+    def explain_properties(self, properties: Properties) -> Explanation:
+        """As the scheduler behind."""
+        return self.backend.explain_properties(properties)
 
     @property
     def takes_workers(self) -> bool:

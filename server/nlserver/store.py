@@ -11,10 +11,11 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol, cast, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, cast, runtime_checkable
 
 from nlserver import fs
 from nlserver.errors import Code, Error, invalid
+from nlserver.eviction import Eviction, EvictionPolicy, Held
 from nlserver.reapi.digest import Digest
 from nlserver.spec import Site, Spec
 from nlserver.streams import CHUNK_BYTES, Chunks, gather, once
@@ -103,6 +104,10 @@ class Store(ABC):
 
     def children(self) -> Mapping[str, Store]:
         """The stores below this one by their config key: health, metrics and tracing walk this tree."""
+        return {}
+
+    def facts(self) -> Mapping[str, str]:
+        """What operators are told of this layer besides its kind: its directories, its endpoints. No secrets."""
         return {}
 
     async def check(self) -> None:
@@ -195,6 +200,46 @@ class Chunked(Protocol):
 
         Raises Missing for absent chunks, Error INVALID_ARGUMENT when they do not make the blob.
         """
+        ...
+
+
+@runtime_checkable
+class Counted(Protocol):
+    """A store that knows how much it holds."""
+
+    @property
+    def policy(self) -> EvictionPolicy:
+        """Its limits."""
+        ...
+
+    def held(self) -> Held | None:
+        """How much it holds; None before anybody has counted."""
+        ...
+
+
+class Entry(NamedTuple):
+    """One value of a listing: the key as text, the bytes held for it, when it was last used (seconds since 1970)."""
+
+    key: str
+    size: int
+    used: float
+
+
+@runtime_checkable
+class Listed(Protocol):
+    """A store that can tell what it holds."""
+
+    def entries(self, prefix: str = "") -> AsyncGenerator[Sequence[Entry], None]:
+        """All values whose key begins so, in no order, some at a time. What comes or goes meanwhile may be missed."""
+        ...
+
+
+@runtime_checkable
+class Journalled(Protocol):
+    """A store that records what it evicts."""
+
+    def evictions(self, prefix: str = "") -> AsyncGenerator[Sequence[Eviction], None]:
+        """What is recorded of keys that begin so, oldest first, some at a time."""
         ...
 
 

@@ -50,7 +50,7 @@ def test_ready_is_said_after_a_canary_ran_on_every_worker(tmp_path: Path) -> Non
         assert sorted(ran) == ["worker-1", "worker-2"]
         began = time.monotonic()
         pids = _pids(cli)
-        supervisor = next((cli.state / "clusters" / "dev" / "run").glob("*.sock"))
+        supervisor = next((cli.state / "clusters" / "dev" / "run").glob("supervisor.sock"))
         done = cli("down")
         assert time.monotonic() - began < 20
         assert "is down in" in done.err

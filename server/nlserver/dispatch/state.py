@@ -45,6 +45,7 @@ from nlserver.dispatch.model import (
     WorkerState,
 )
 from nlserver.dispatch.pool import Pool
+from nlserver.dispatch.properties import Needs
 from nlserver.dispatch.queue import Group, Queue
 from nlserver.dispatch.records import CANCELLED, Operation, Run, Waiter, Worker
 from nlserver.errors import Code, not_found
@@ -144,6 +145,10 @@ class State:
                 return Explanation(Verdict.NOW, "it has ended")
             case _:
                 assert_never(operation.stage)
+
+    def explain_needs(self, needs: Needs) -> Explanation:
+        """Whether an action with these needs could run, worker by worker."""
+        return explanation.explain(needs, self.pool.workers.values())
 
     # Events
 

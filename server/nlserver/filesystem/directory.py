@@ -39,7 +39,7 @@ class Directory:
         self.recency = Recency(clock, policy.max_seconds)
         self._block = block
         self._keep_cached = keep_cached
-        self._temp = temp
+        self.temp = temp
         self._room = TempRoom(temp)
         self.usage: Usage | None = None
         self.evictor: Evictor | None = None
@@ -127,8 +127,8 @@ class Directory:
     def tidy(self) -> None:
         """Clear away what dead processes left, and count what is there."""
         self._adopt_flat_files()
-        if cleared := clear_dead_rooms(self._temp):
-            log.info("Temporary files of ended processes removed", path=self._temp, rooms=cleared)
+        if cleared := clear_dead_rooms(self.temp):
+            log.info("Temporary files of ended processes removed", path=self.temp, rooms=cleared)
         if self.evictor is not None:
             self.evictor.recount()
 

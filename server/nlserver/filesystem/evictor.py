@@ -17,10 +17,9 @@ from typing import Final
 
 from nlserver import fs, log
 from nlserver.clock import Clock
-from nlserver.eviction import EvictionPolicy, Held, Limit, Pass
+from nlserver.eviction import Eviction, EvictionPolicy, Held, Limit, Pass
 from nlserver.filesystem import journal
 from nlserver.filesystem.census import MOST_CANDIDATES, Candidate, census, rounded
-from nlserver.filesystem.journal import Eviction
 from nlserver.filesystem.layout import DIGESTS, Layout, key_text
 from nlserver.filesystem.recency import Recency
 from nlserver.filesystem.temp import TempRoom

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AdminStub:
-    """Reads the state of one process.
+    """One server.
     """
 
     def __init__(self, channel):
@@ -55,10 +55,60 @@ class AdminStub:
                 request_serializer=nlserver_dot_proto_dot_admin__pb2.ExplainOperationRequest.SerializeToString,
                 response_deserializer=nlserver_dot_proto_dot_admin__pb2.Explanation.FromString,
                 _registered_method=True)
+        self.ExplainProperties = channel.unary_unary(
+                '/nlctl.admin.v1.Admin/ExplainProperties',
+                request_serializer=nlserver_dot_proto_dot_admin__pb2.ExplainPropertiesRequest.SerializeToString,
+                response_deserializer=nlserver_dot_proto_dot_admin__pb2.Explanation.FromString,
+                _registered_method=True)
+        self.ListQueues = channel.unary_unary(
+                '/nlctl.admin.v1.Admin/ListQueues',
+                request_serializer=nlserver_dot_proto_dot_admin__pb2.ListQueuesRequest.SerializeToString,
+                response_deserializer=nlserver_dot_proto_dot_admin__pb2.ListQueuesResponse.FromString,
+                _registered_method=True)
+        self.CancelOperations = channel.unary_unary(
+                '/nlctl.admin.v1.Admin/CancelOperations',
+                request_serializer=nlserver_dot_proto_dot_admin__pb2.CancelOperationsRequest.SerializeToString,
+                response_deserializer=nlserver_dot_proto_dot_admin__pb2.CancelOperationsResponse.FromString,
+                _registered_method=True)
+        self.SetDrain = channel.unary_unary(
+                '/nlctl.admin.v1.Admin/SetDrain',
+                request_serializer=nlserver_dot_proto_dot_admin__pb2.SetDrainRequest.SerializeToString,
+                response_deserializer=nlserver_dot_proto_dot_admin__pb2.SetDrainResponse.FromString,
+                _registered_method=True)
+        self.ListStores = channel.unary_unary(
+                '/nlctl.admin.v1.Admin/ListStores',
+                request_serializer=nlserver_dot_proto_dot_admin__pb2.ListStoresRequest.SerializeToString,
+                response_deserializer=nlserver_dot_proto_dot_admin__pb2.ListStoresResponse.FromString,
+                _registered_method=True)
+        self.TraceBlob = channel.unary_unary(
+                '/nlctl.admin.v1.Admin/TraceBlob',
+                request_serializer=nlserver_dot_proto_dot_admin__pb2.TraceBlobRequest.SerializeToString,
+                response_deserializer=nlserver_dot_proto_dot_admin__pb2.TraceBlobResponse.FromString,
+                _registered_method=True)
+        self.ListBlobs = channel.unary_stream(
+                '/nlctl.admin.v1.Admin/ListBlobs',
+                request_serializer=nlserver_dot_proto_dot_admin__pb2.ListBlobsRequest.SerializeToString,
+                response_deserializer=nlserver_dot_proto_dot_admin__pb2.ListBlobsResponse.FromString,
+                _registered_method=True)
+        self.RemoveBlob = channel.unary_unary(
+                '/nlctl.admin.v1.Admin/RemoveBlob',
+                request_serializer=nlserver_dot_proto_dot_admin__pb2.RemoveBlobRequest.SerializeToString,
+                response_deserializer=nlserver_dot_proto_dot_admin__pb2.RemoveBlobResponse.FromString,
+                _registered_method=True)
+        self.ListEvictions = channel.unary_stream(
+                '/nlctl.admin.v1.Admin/ListEvictions',
+                request_serializer=nlserver_dot_proto_dot_admin__pb2.ListEvictionsRequest.SerializeToString,
+                response_deserializer=nlserver_dot_proto_dot_admin__pb2.ListEvictionsResponse.FromString,
+                _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/nlctl.admin.v1.Admin/WatchEvents',
+                request_serializer=nlserver_dot_proto_dot_admin__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=nlserver_dot_proto_dot_admin__pb2.Event.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
-    """Reads the state of one process.
+    """One server.
     """
 
     def GetPart(self, request, context):
@@ -89,6 +139,76 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainProperties(self, request, context):
+        """Whether an action with these properties could run, worker by worker, without submitting one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQueues(self, request, context):
+        """What waits, by the properties that are asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelOperations(self, request, context):
+        """End operations for all their clients; what runs is killed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetDrain(self, request, context):
+        """Give workers no new work, or give them work again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStores(self, request, context):
+        """The stores of this server, as trees of what each is made of.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TraceBlob(self, request, context):
+        """Where a blob is: asked of every layer of every store by itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListBlobs(self, request, context):
+        """What a layer holds, in no order. Some kinds cannot tell: UNIMPLEMENTED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveBlob(self, request, context):
+        """Forget a blob, or the result of an action, in one layer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEvictions(self, request, context):
+        """What stores evicted, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEvents(self, request, context):
+        """What happened lately, and what happens from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +232,56 @@ def add_AdminServicer_to_server(servicer, server):
                     request_deserializer=nlserver_dot_proto_dot_admin__pb2.ExplainOperationRequest.FromString,
                     response_serializer=nlserver_dot_proto_dot_admin__pb2.Explanation.SerializeToString,
             ),
+            'ExplainProperties': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainProperties,
+                    request_deserializer=nlserver_dot_proto_dot_admin__pb2.ExplainPropertiesRequest.FromString,
+                    response_serializer=nlserver_dot_proto_dot_admin__pb2.Explanation.SerializeToString,
+            ),
+            'ListQueues': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQueues,
+                    request_deserializer=nlserver_dot_proto_dot_admin__pb2.ListQueuesRequest.FromString,
+                    response_serializer=nlserver_dot_proto_dot_admin__pb2.ListQueuesResponse.SerializeToString,
+            ),
+            'CancelOperations': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelOperations,
+                    request_deserializer=nlserver_dot_proto_dot_admin__pb2.CancelOperationsRequest.FromString,
+                    response_serializer=nlserver_dot_proto_dot_admin__pb2.CancelOperationsResponse.SerializeToString,
+            ),
+            'SetDrain': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDrain,
+                    request_deserializer=nlserver_dot_proto_dot_admin__pb2.SetDrainRequest.FromString,
+                    response_serializer=nlserver_dot_proto_dot_admin__pb2.SetDrainResponse.SerializeToString,
+            ),
+            'ListStores': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStores,
+                    request_deserializer=nlserver_dot_proto_dot_admin__pb2.ListStoresRequest.FromString,
+                    response_serializer=nlserver_dot_proto_dot_admin__pb2.ListStoresResponse.SerializeToString,
+            ),
+            'TraceBlob': grpc.unary_unary_rpc_method_handler(
+                    servicer.TraceBlob,
+                    request_deserializer=nlserver_dot_proto_dot_admin__pb2.TraceBlobRequest.FromString,
+                    response_serializer=nlserver_dot_proto_dot_admin__pb2.TraceBlobResponse.SerializeToString,
+            ),
+            'ListBlobs': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListBlobs,
+                    request_deserializer=nlserver_dot_proto_dot_admin__pb2.ListBlobsRequest.FromString,
+                    response_serializer=nlserver_dot_proto_dot_admin__pb2.ListBlobsResponse.SerializeToString,
+            ),
+            'RemoveBlob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveBlob,
+                    request_deserializer=nlserver_dot_proto_dot_admin__pb2.RemoveBlobRequest.FromString,
+                    response_serializer=nlserver_dot_proto_dot_admin__pb2.RemoveBlobResponse.SerializeToString,
+            ),
+            'ListEvictions': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListEvictions,
+                    request_deserializer=nlserver_dot_proto_dot_admin__pb2.ListEvictionsRequest.FromString,
+                    response_serializer=nlserver_dot_proto_dot_admin__pb2.ListEvictionsResponse.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=nlserver_dot_proto_dot_admin__pb2.WatchEventsRequest.FromString,
+                    response_serializer=nlserver_dot_proto_dot_admin__pb2.Event.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'nlctl.admin.v1.Admin', rpc_method_handlers)
@@ -121,7 +291,7 @@ def add_AdminServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Admin:
-    """Reads the state of one process.
+    """One server.
     """
 
     @staticmethod
@@ -222,6 +392,276 @@ class Admin:
             '/nlctl.admin.v1.Admin/ExplainOperation',
             nlserver_dot_proto_dot_admin__pb2.ExplainOperationRequest.SerializeToString,
             nlserver_dot_proto_dot_admin__pb2.Explanation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainProperties(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nlctl.admin.v1.Admin/ExplainProperties',
+            nlserver_dot_proto_dot_admin__pb2.ExplainPropertiesRequest.SerializeToString,
+            nlserver_dot_proto_dot_admin__pb2.Explanation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQueues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nlctl.admin.v1.Admin/ListQueues',
+            nlserver_dot_proto_dot_admin__pb2.ListQueuesRequest.SerializeToString,
+            nlserver_dot_proto_dot_admin__pb2.ListQueuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelOperations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nlctl.admin.v1.Admin/CancelOperations',
+            nlserver_dot_proto_dot_admin__pb2.CancelOperationsRequest.SerializeToString,
+            nlserver_dot_proto_dot_admin__pb2.CancelOperationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetDrain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nlctl.admin.v1.Admin/SetDrain',
+            nlserver_dot_proto_dot_admin__pb2.SetDrainRequest.SerializeToString,
+            nlserver_dot_proto_dot_admin__pb2.SetDrainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStores(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nlctl.admin.v1.Admin/ListStores',
+            nlserver_dot_proto_dot_admin__pb2.ListStoresRequest.SerializeToString,
+            nlserver_dot_proto_dot_admin__pb2.ListStoresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TraceBlob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nlctl.admin.v1.Admin/TraceBlob',
+            nlserver_dot_proto_dot_admin__pb2.TraceBlobRequest.SerializeToString,
+            nlserver_dot_proto_dot_admin__pb2.TraceBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListBlobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nlctl.admin.v1.Admin/ListBlobs',
+            nlserver_dot_proto_dot_admin__pb2.ListBlobsRequest.SerializeToString,
+            nlserver_dot_proto_dot_admin__pb2.ListBlobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveBlob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nlctl.admin.v1.Admin/RemoveBlob',
+            nlserver_dot_proto_dot_admin__pb2.RemoveBlobRequest.SerializeToString,
+            nlserver_dot_proto_dot_admin__pb2.RemoveBlobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvictions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nlctl.admin.v1.Admin/ListEvictions',
+            nlserver_dot_proto_dot_admin__pb2.ListEvictionsRequest.SerializeToString,
+            nlserver_dot_proto_dot_admin__pb2.ListEvictionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nlctl.admin.v1.Admin/WatchEvents',
+            nlserver_dot_proto_dot_admin__pb2.WatchEventsRequest.SerializeToString,
+            nlserver_dot_proto_dot_admin__pb2.Event.FromString,
             options,
             channel_credentials,
             insecure,

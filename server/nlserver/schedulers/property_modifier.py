@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from nlserver.dispatch.model import ActionRequest, OperationState, Properties
+from nlserver.dispatch.model import ActionRequest, Explanation, OperationState, Properties
 from nlserver.scheduler import Abilities, Scheduler, SchedulerSpec, Wrapper
 from nlserver.spec import Site, Spec
 
@@ -88,6 +88,10 @@ class PropertyModifier(Wrapper):
         """As the scheduler behind, with changed properties."""
         changed = modified(request.properties, self._modifications)
         return self.backend.submit(dataclasses.replace(request, properties=changed))
+
+    def explain_properties(self, properties: Properties) -> Explanation:
+        """As the scheduler behind, for the changed properties."""
+        return self.backend.explain_properties(modified(properties, self._modifications))
 
 
 def _taken(change: ModificationSpec) -> str | None:

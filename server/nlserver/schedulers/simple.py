@@ -39,6 +39,7 @@ from nlserver.dispatch.model import (
     Failure,
     Limits,
     OperationState,
+    Properties,
     Response,
     Stage,
     WorkerOffer,
@@ -271,6 +272,10 @@ class SimpleScheduler(Scheduler):
     def explain(self, operation: str) -> Explanation:
         """Compares the operation with every connected worker."""
         return self._state.explain(operation)
+
+    def explain_properties(self, properties: Properties) -> Explanation:
+        """Compares what is asked with every connected worker."""
+        return self._state.explain_needs(needs_of(properties, self._kinds))
 
     def drain(self, worker_id: str, draining: bool) -> None:
         """As an operator wishes."""

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import ClassVar, Final, cast
 
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from nlserver.clock import Clock
-from nlserver.dispatch.model import OperationState, Properties, Readiness, Verdict, WorkerState
-from nlserver.errors import Code, Error, not_found
+from nlserver import events, inspection, log
+from nlserver.dispatch.model import (
+    Explanation,
+    OperationState,
+    Properties,
+    Readiness,
+    Stage,
+    Verdict,
+    WorkerState,
+)
+from nlserver.errors import Code, Error, invalid, not_found
+from nlserver.eviction import Eviction
+from nlserver.inspection import Layer, Presence, Sighting
 from nlserver.proto import admin_pb2, remote_execution_pb2
+from nlserver.reapi.digest import digest_of, function_of
 from nlserver.scheduler import Scheduler, wall
 from nlserver.service import Context, Service
 from nlserver.spec import Site, Spec
+from nlserver.store import Counted, Entry, Journalled, Listed, Store
 
 _DEFAULT_LIMIT: Final = 1000
 _MOST_OPERATIONS: Final = 5000
@@ -25,6 +39,15 @@ _READINESS: Final = {
     Readiness.DRAINING: admin_pb2.Worker.DRAINING,
     Readiness.PAUSED: admin_pb2.Worker.PAUSED,
 }
+_PRESENCES: Final = {
+    Presence.PRESENT: admin_pb2.Sighting.PRESENT,
+    Presence.ABSENT: admin_pb2.Sighting.ABSENT,
+    Presence.UNREACHABLE: admin_pb2.Sighting.UNREACHABLE,
+}
+_TRACE_SECONDS: Final = 2.0
+_MOST_TRACE_SECONDS: Final = 30.0
+_A_MESSAGE: Final = 500
+_LEVELS: Final = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 _VERDICTS: Final = {
     Verdict.NOW: admin_pb2.WorkerVerdict.NOW,
     Verdict.BUSY: admin_pb2.WorkerVerdict.BUSY,
@@ -43,9 +66,9 @@ class AdminSpec(Spec):
     """Where the HTTP route stands; empty means `/admin`."""
 
 
-def build(spec: AdminSpec, site: Site, *, part: Callable[[], Awaitable[admin_pb2.Part]]) -> AdminService:
-    """The service for the schedulers of this process; `part` tells of the process itself."""
-    return AdminService(lambda: schedulers_of(site), site.clock, part)
+def build(site: Site, *, part: Callable[[], Awaitable[admin_pb2.Part]]) -> AdminService:
+    """The service for the schedulers and stores of this process; `part` tells of the process itself."""
+    return AdminService(site, part)
 
 
 def schedulers_of(site: Site) -> dict[str, Scheduler]:
@@ -60,18 +83,13 @@ def set_drain(site: Site, scheduler: str, worker_id: str, draining: bool) -> Non
 
 
 class AdminService(Service):
-    """GetPart, ListWorkers, ListOperations, ExplainOperation."""
+    """See proto/admin.proto; what a store may be asked stands in `inspection`."""
 
     descriptors: ClassVar[Sequence[ServiceDescriptor]] = (admin_pb2.DESCRIPTOR.services_by_name["Admin"],)
 
-    def __init__(
-        self,
-        schedulers: Callable[[], Mapping[str, Scheduler]],
-        clock: Clock,
-        part: Callable[[], Awaitable[admin_pb2.Part]],
-    ) -> None:
-        self._schedulers = schedulers
-        self._clock = clock
+    def __init__(self, site: Site, part: Callable[[], Awaitable[admin_pb2.Part]]) -> None:
+        self._site = site
+        self._clock = site.clock
         self._part = part
 
     async def GetPart(self, request: admin_pb2.GetPartRequest, context: Context) -> admin_pb2.Part:
@@ -85,7 +103,7 @@ class AdminService(Service):
         return admin_pb2.ListWorkersResponse(
             workers=[
                 self._worker(name, state)
-                for name, scheduler in _chosen(self._schedulers(), request.scheduler).items()
+                for name, scheduler in _chosen(schedulers_of(self._site), request.scheduler).items()
                 for state in scheduler.workers()
             ]
         )
@@ -96,7 +114,7 @@ class AdminService(Service):
         """Operations by scheduler, the oldest first; completed ones for as long as they are retained."""
         states = [
             (name, state)
-            for name, scheduler in _chosen(self._schedulers(), request.scheduler).items()
+            for name, scheduler in _chosen(schedulers_of(self._site), request.scheduler).items()
             for state in scheduler.operations()
             if not request.stages or int(state.stage) in request.stages
         ]
@@ -108,13 +126,182 @@ class AdminService(Service):
         self, request: admin_pb2.ExplainOperationRequest, context: Context
     ) -> admin_pb2.Explanation:
         """The verdict on every worker of the operation's scheduler."""
-        for scheduler in _chosen(self._schedulers(), request.scheduler).values():
+        for scheduler in _chosen(schedulers_of(self._site), request.scheduler).values():
             try:
-                return _explanation(scheduler, request.id)
+                return _explanation(scheduler.explain(request.id))
             except Error as error:
                 if error.code not in (Code.NOT_FOUND, Code.UNIMPLEMENTED):
                     raise
         raise not_found(f"no operation {request.id[:100]!r} is known here")
+
+    async def ExplainProperties(
+        self, request: admin_pb2.ExplainPropertiesRequest, context: Context
+    ) -> admin_pb2.Explanation:
+        """The verdict on every worker for these properties. Raises Error INVALID_ARGUMENT where a number is needed."""
+        schedulers = _chosen(schedulers_of(self._site), request.scheduler)
+        if len(schedulers) != 1:
+            raise invalid(
+                "'scheduler' must say which one is asked",
+                remedy=f"Schedulers of this process: {', '.join(sorted(schedulers)) or 'none'}",
+            )
+        [scheduler] = schedulers.values()
+        asked = tuple((one.name, one.value) for one in request.properties)
+        return _explanation(scheduler.explain_properties(asked))
+
+    async def ListQueues(self, request: admin_pb2.ListQueuesRequest, context: Context) -> admin_pb2.ListQueuesResponse:
+        """What waits and runs, by scheduler and properties."""
+        queues = [
+            self._queue(name, scheduler, states)
+            for name, scheduler in _chosen(schedulers_of(self._site), request.scheduler).items()
+            for states in _alike(scheduler.operations())
+        ]
+        queues.sort(key=lambda queue: (-queue.queued, -queue.executing))
+        return admin_pb2.ListQueuesResponse(queues=queues)
+
+    async def CancelOperations(
+        self, request: admin_pb2.CancelOperationsRequest, context: Context
+    ) -> admin_pb2.CancelOperationsResponse:
+        """Each in the first scheduler that knows it."""
+        answer = admin_pb2.CancelOperationsResponse()
+        for operation in request.ids:
+            match await self._cancelled(request.scheduler, operation):
+                case True:
+                    answer.cancelled.append(operation)
+                case False:
+                    answer.ended.append(operation)
+                case None:
+                    answer.unknown.append(operation)
+        return answer
+
+    async def SetDrain(self, request: admin_pb2.SetDrainRequest, context: Context) -> admin_pb2.SetDrainResponse:
+        """All of them or, when one is unknown, none. Raises Error NOT_FOUND naming those that are connected."""
+        meant = [
+            (name, scheduler, state)
+            for name, scheduler in _chosen(schedulers_of(self._site), request.scheduler).items()
+            for state in scheduler.workers()
+            if not {state.id, state.offer.name}.isdisjoint(request.workers)
+        ]
+        found = {text for _, _, state in meant for text in (state.id, state.offer.name)}
+        if unknown := [worker for worker in request.workers if worker not in found]:
+            raise not_found(f"no worker {unknown[0][:200]!r} is connected", remedy=f"Connected: {self._names()}")
+        for _, scheduler, state in meant:
+            scheduler.drain(state.id, request.draining)
+        ids = {state.id for _, _, state in meant}
+        now = [
+            self._worker(name, state)
+            for name, scheduler in schedulers_of(self._site).items()
+            for state in scheduler.workers()
+            if state.id in ids
+        ]
+        return admin_pb2.SetDrainResponse(workers=now)
+
+    async def ListStores(self, request: admin_pb2.ListStoresRequest, context: Context) -> admin_pb2.ListStoresResponse:
+        """Every root store with what it is made of."""
+        return admin_pb2.ListStoresResponse(stores=[_node(Layer(*root)) for root in self._stores().items()])
+
+    async def TraceBlob(self, request: admin_pb2.TraceBlobRequest, context: Context) -> admin_pb2.TraceBlobResponse:
+        """Each layer's own answer. Raises Error NOT_FOUND for a store that there is not."""
+        key = digest_of(request.digest, function_of(request.digest_function))
+        chain = inspection.chosen(self._stores(), request.store)
+        limit = request.timeout_seconds or _TRACE_SECONDS
+        sightings = await inspection.trace(chain, key, min(max(limit, 0.0), _MOST_TRACE_SECONDS))
+        return admin_pb2.TraceBlobResponse(sightings=map(_sighting, sightings))
+
+    async def ListBlobs(self, request: admin_pb2.ListBlobsRequest, context: Context) -> None:
+        """Some hundred keys a message. Raises Error UNIMPLEMENTED for a kind that cannot list."""
+        layer = inspection.at(self._stores(), request.store)
+        if not isinstance(layer.store, Listed):
+            raise Error(Code.UNIMPLEMENTED, f"a {layer.kind} store cannot list what it holds", where=layer.path)
+        left = request.limit or sys.maxsize
+        async with aclosing(layer.store.entries(request.prefix)) as batches:
+            async for batch in batches:
+                for part in (batch[start : start + _A_MESSAGE] for start in range(0, len(batch), _A_MESSAGE)):
+                    await context.write(admin_pb2.ListBlobsResponse(blobs=map(_entry, part[:left])))
+                    left -= len(part)
+                    if left <= 0:
+                        return
+
+    async def RemoveBlob(self, request: admin_pb2.RemoveBlobRequest, context: Context) -> admin_pb2.RemoveBlobResponse:
+        """From this layer and what is below it. Raises Error UNIMPLEMENTED for a kind that cannot forget."""
+        key = digest_of(request.digest, function_of(request.digest_function))
+        layer = inspection.at(self._stores(), request.store)
+        removed = await layer.store.remove(key)
+        log.info("A value was removed on request", store=layer.path, key=key, was_there=removed)
+        return admin_pb2.RemoveBlobResponse(removed=removed)
+
+    async def ListEvictions(self, request: admin_pb2.ListEvictionsRequest, context: Context) -> None:
+        """Of one layer after the other; each as far as its journal goes back."""
+        since = request.since.ToNanoseconds() / 1e9
+        seen: set[int] = set()
+        for layer in inspection.chosen(self._stores(), request.store):
+            if not isinstance(layer.store, Journalled) or id(layer.store) in seen:
+                continue
+            seen.add(id(layer.store))
+            async with aclosing(layer.store.evictions(request.prefix)) as batches:
+                async for batch in batches:
+                    wanted = [one for one in batch if one.when >= since]
+                    for part in (wanted[start : start + _A_MESSAGE] for start in range(0, len(wanted), _A_MESSAGE)):
+                        made = [_eviction(layer.path, one) for one in part]
+                        await context.write(admin_pb2.ListEvictionsResponse(evictions=made))
+
+    async def WatchEvents(self, request: admin_pb2.WatchEventsRequest, context: Context) -> None:
+        """From the log of this process. Raises Error INVALID_ARGUMENT for an unknown level."""
+        lowest = _level(request.level or "info")
+        if not request.follow:
+            for event in log.recent.after(request.after):
+                await self._tell(context, event, lowest, 0)
+            return
+        last = request.after
+        async with aclosing(log.recent.follow(request.after)) as events:
+            async for event in events:
+                await self._tell(context, event, lowest, event.number - last - 1 if last else 0)
+                last = event.number
+
+    async def _tell(self, context: Context, event: events.Event, lowest: int, lost: int) -> None:
+        if event.level < lowest:
+            return
+        made = admin_pb2.Event(number=event.number, event=event.event, facts=event.facts, lost=lost)
+        made.level = max(
+            (name for name in _LEVELS if _LEVELS[name] <= event.level), key=_LEVELS.__getitem__, default="debug"
+        )
+        made.when.FromNanoseconds(round(event.when * 1e9))
+        await context.write(made)
+
+    async def _cancelled(self, scheduler: str, operation: str) -> bool | None:
+        """Whether it had not ended yet; None when nobody knows it."""
+        for one in _chosen(schedulers_of(self._site), scheduler).values():
+            try:
+                state = await one.get(operation)
+                await one.cancel(state.operation)
+            except Error as error:
+                if error.code is not Code.NOT_FOUND:
+                    raise
+                continue
+            return state.stage is not Stage.COMPLETED
+        return None
+
+    def _stores(self) -> Mapping[str, Store]:
+        return cast(Mapping[str, Store], self._site.made("store"))
+
+    def _names(self) -> str:
+        names = {one.offer.name for scheduler in schedulers_of(self._site).values() for one in scheduler.workers()}
+        return ", ".join(sorted(names)) or "none"
+
+    def _queue(self, name: str, scheduler: Scheduler, states: Sequence[OperationState]) -> admin_pb2.Queue:
+        waiting = [state for state in states if state.stage is Stage.QUEUED]
+        made = admin_pb2.Queue(
+            scheduler=name,
+            properties=_properties(states[0].request.properties),
+            queued=len(waiting),
+            executing=len(states) - len(waiting),
+        )
+        found = scheduler.explain_properties(states[0].request.properties)
+        made.workers = sum(worker.verdict is not Verdict.NEVER for worker in found.workers)
+        made.free_workers = sum(worker.verdict is Verdict.NOW for worker in found.workers)
+        if waiting:
+            made.oldest.CopyFrom(self._timestamp(min(state.queued for state in waiting)))
+            made.explanation = found.summary
+        return made
 
     def _worker(self, scheduler: str, state: WorkerState) -> admin_pb2.Worker:
         return admin_pb2.Worker(
@@ -171,8 +358,70 @@ def _properties(properties: Properties) -> Iterator[remote_execution_pb2.Platfor
     return (remote_execution_pb2.Platform.Property(name=name, value=value) for name, value in properties)
 
 
-def _explanation(scheduler: Scheduler, operation: str) -> admin_pb2.Explanation:
-    found = scheduler.explain(operation)
+def _alike(states: Sequence[OperationState]) -> Iterator[list[OperationState]]:
+    """Those that have not ended, by what they ask for."""
+    groups: dict[Properties, list[OperationState]] = {}
+    for state in states:
+        if state.stage is not Stage.COMPLETED:
+            groups.setdefault(tuple(sorted(state.request.properties)), []).append(state)
+    yield from groups.values()
+
+
+def _node(layer: Layer) -> admin_pb2.StoreNode:
+    store = layer.store
+    made = admin_pb2.StoreNode(
+        path=layer.path,
+        kind=layer.kind,
+        children=[_node(child) for child in layer.children()],
+        facts=store.facts(),
+        can_list=isinstance(store, Listed),
+        has_journal=isinstance(store, Journalled),
+    )
+    if isinstance(store, Counted):
+        made.max_bytes, made.max_values = store.policy.max_bytes, store.policy.max_count
+        if (held := store.held()) is not None:
+            made.is_counted, made.values, made.size_bytes = True, held.count, held.size
+    return made
+
+
+def _sighting(sighting: Sighting) -> admin_pb2.Sighting:
+    layer = sighting.layer
+    return admin_pb2.Sighting(
+        path=layer.path,
+        kind=layer.kind,
+        state=_PRESENCES[sighting.presence],
+        size_bytes=sighting.size,
+        message=sighting.message,
+        evicted=None if sighting.evicted is None else _eviction(layer.path, sighting.evicted),
+    )
+
+
+def _eviction(path: str, eviction: Eviction) -> admin_pb2.Eviction:
+    made = admin_pb2.Eviction(
+        store=path,
+        key=eviction.key,
+        size_bytes=eviction.size,
+        limit=eviction.limit,
+        unused_seconds=max(0.0, eviction.age),
+    )
+    made.when.FromNanoseconds(round(eviction.when * 1e9))
+    return made
+
+
+def _entry(entry: Entry) -> admin_pb2.BlobEntry:
+    # Free keys may hold what UTF-8 cannot.
+    made = admin_pb2.BlobEntry(key=entry.key.encode(errors="replace").decode(), size_bytes=entry.size)
+    made.used.FromNanoseconds(round(entry.used * 1e9))
+    return made
+
+
+def _level(name: str) -> int:
+    if name not in _LEVELS:
+        raise invalid(f"{name[:40]!r} is no level", remedy=f"Levels: {', '.join(_LEVELS)}")
+    return _LEVELS[name]
+
+
+def _explanation(found: Explanation) -> admin_pb2.Explanation:
     made = admin_pb2.Explanation(summary=found.summary, unsatisfiable=found.verdict is Verdict.NEVER)
     for worker in found.workers:
         made.workers.add(

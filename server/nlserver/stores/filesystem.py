@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from nlserver import fs, log
 from nlserver.errors import Code, Error
-from nlserver.eviction import UNBOUNDED, EvictionPolicy
-from nlserver.filesystem import links
+from nlserver.eviction import UNBOUNDED, Eviction, EvictionPolicy, Held
+from nlserver.filesystem import journal, links
 from nlserver.filesystem.batches import Batches
+from nlserver.filesystem.census import listed
 from nlserver.filesystem.commits import Commits
 from nlserver.filesystem.directory import Directory
 from nlserver.filesystem.incoming import Incoming
@@ -23,9 +25,11 @@ from nlserver.filesystem.limits import Limits
 from nlserver.filesystem.reading import Reader
 from nlserver.reapi.digest import Digest
 from nlserver.spec import U32, Number, Site, Size, Text, key
-from nlserver.store import Key, Missing, Store, StoreSpec, expect_no_bytes, is_empty
+from nlserver.store import Entry, Key, Missing, Store, StoreSpec, expect_no_bytes, is_empty
 from nlserver.streams import CHUNK_BYTES, Chunks, closing, gather, once
 
+T = TypeVar("T")
+_LISTED_AT_ONCE: Final = 1000
 _INLINE_KEYS: Final = 64
 """So many files are looked up on the event loop; more are for a thread."""
 _FLUSH_SECONDS: Final = 2.0
@@ -203,6 +207,32 @@ class Filesystem(Store):
         """
         return links.link(self._directory, digest, to, executable=executable, dir_fd=dir_fd)
 
+    @property
+    def policy(self) -> EvictionPolicy:
+        """Its limits."""
+        return self._directory.policy
+
+    def held(self) -> Held | None:
+        """As all processes that share the directories have counted; unknown where there are no limits."""
+        return self._directory.usage.read() if self._directory.usage is not None else None
+
+    def facts(self) -> Mapping[str, str]:
+        """Its directories."""
+        layout = self._directory.layout
+        return {"content_path": layout.content, "temp_path": self._directory.temp, "journal": layout.journal}
+
+    async def entries(self, prefix: str = "") -> AsyncGenerator[Sequence[Entry], None]:
+        """All files, as the directories give them."""
+        async with aclosing(_in_threads(lambda: listed(self._directory.layout, prefix))) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def evictions(self, prefix: str = "") -> AsyncGenerator[Sequence[Eviction], None]:
+        """What all processes that share the directories have evicted, as far as the journal goes back."""
+        async with aclosing(_in_threads(lambda: journal.read(self._directory.layout.journal, prefix))) as batches:
+            async for batch in batches:
+                yield batch
+
     async def maintain(self) -> None:
         """Keep house until cancelled: mark uses, finish passes, let values expire, clear away what the dead left."""
         clock = self._directory.clock
@@ -302,3 +332,10 @@ async def _append(incoming: Incoming, batch: list[bytes]) -> None:
     """Write a batch and let go of it, since the next one may be long in coming."""
     await fs.in_thread(incoming.append, batch)
     batch.clear()
+
+
+async def _in_threads(begin: Callable[[], Iterator[T]]) -> AsyncGenerator[list[T], None]:
+    """What a blocking iterator gives, some at a time."""
+    items = begin()
+    while batch := await fs.in_thread(lambda: list(islice(items, _LISTED_AT_ONCE))):
+        yield batch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,8 +101,10 @@ class GrpcSpec(StoreSpec, tag="grpc"):
         channel = self._channel()
         site.on_close(channel.close)
         timeout = self.rpc_timeout_s or None
+        addresses = ", ".join(endpoint.address for endpoint in self.endpoints)
+        facts = {"endpoints": addresses, "instance_name": self.instance_name, "store_type": self.store_type}
         if self.store_type == "ac":
-            return RemoteResults(Results(channel, self.instance_name, timeout_seconds=timeout))
+            return RemoteResults(Results(channel, self.instance_name, timeout_seconds=timeout), facts)
         blobs = Blobs(
             channel,
             self.instance_name,
@@ -112,7 +114,7 @@ class GrpcSpec(StoreSpec, tag="grpc"):
             compresses=self._compresses(site),
         )
         site.on_close(blobs.close)
-        return RemoteBlobs(blobs)
+        return RemoteBlobs(blobs, facts)
 
     def _compresses(self, site: Site) -> bool:
         said = self.experimental_remote_cache_compression
@@ -142,8 +144,13 @@ class GrpcSpec(StoreSpec, tag="grpc"):
 class RemoteBlobs(Store):
     """Blobs of a remote CAS; implements `store.Chunked`. Keys are digests; others are Error INVALID_ARGUMENT."""
 
-    def __init__(self, blobs: Blobs) -> None:
+    def __init__(self, blobs: Blobs, facts: Mapping[str, str]) -> None:
         self._blobs = blobs
+        self._facts = facts
+
+    def facts(self) -> Mapping[str, str]:
+        """Where the server is."""
+        return self._facts
 
     async def sizes(self, keys: Sequence[Key]) -> list[int | None]:
         """The digests' own sizes for what the server has."""
@@ -198,8 +205,13 @@ class RemoteBlobs(Store):
 class RemoteResults(Store):
     """Results of a remote action cache, by the digests of their actions; a result has at most 16 MiB."""
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: Results, facts: Mapping[str, str]) -> None:
         self._results = results
+        self._facts = facts
+
+    def facts(self) -> Mapping[str, str]:
+        """Where the server is."""
+        return self._facts
 
     async def sizes(self, keys: Sequence[Key]) -> list[int | None]:
         """Each result is fetched for it, as the protocol has no other question (REAPI v2, GetActionResult)."""

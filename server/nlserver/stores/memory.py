@@ -8,9 +8,9 @@ from itertools import chain
 
 from nlserver.clock import Clock
 from nlserver.errors import Code, Error
-from nlserver.eviction import UNBOUNDED, EvictionPolicy, LeastRecent
+from nlserver.eviction import UNBOUNDED, EvictionPolicy, Held, LeastRecent
 from nlserver.spec import Site
-from nlserver.store import Key, Missing, Store, StoreSpec, expect_no_bytes, is_empty
+from nlserver.store import Entry, Key, Missing, Store, StoreSpec, expect_no_bytes, is_empty
 from nlserver.streams import CHUNK_BYTES, Chunks, once
 
 
@@ -46,7 +46,7 @@ class Memory(Store):
     """
 
     def __init__(self, policy: EvictionPolicy, clock: Clock) -> None:
-        self._policy = policy
+        self.policy = policy
         self._clock = clock
         self._recency: LeastRecent[Key] = LeastRecent(policy)
         self._values: dict[Key, _Value] = {}
@@ -101,6 +101,19 @@ class Memory(Store):
         """Forget a value."""
         return self._recency.remove(key) and self._values.pop(key, None) is not None
 
+    def held(self) -> Held:
+        """How much it holds."""
+        return self._recency.held
+
+    async def entries(self, prefix: str = "") -> AsyncGenerator[Sequence[Entry], None]:
+        """All values, the least recent first."""
+        since = self._clock.wall() - self._clock.monotonic()
+        yield [
+            Entry(str(key), size, since + used)
+            for key, size, used in self._recency.entries()
+            if str(key).startswith(prefix)
+        ]
+
     def _keep(self, key: Key, value: _Value) -> None:
         now = self._clock.monotonic()
         self._recency.put(key, value.size, now)
@@ -123,14 +136,14 @@ class Memory(Store):
         return None
 
     def _refuse(self, key: Key, size: int, arriving: int) -> None:
-        if self._policy.refuses(size):
+        if self.policy.refuses(size):
             raise Error(
                 Code.RESOURCE_EXHAUSTED,
                 f"{key} does not fit: it has {size} bytes or more, and the store must stay below "
-                f"max_bytes = {self._policy.max_bytes}",
+                f"max_bytes = {self.policy.max_bytes}",
                 remedy="raise eviction_policy.max_bytes",
             )
-        if self._policy.refuses(arriving):
+        if self.policy.refuses(arriving):
             raise Error(Code.RESOURCE_EXHAUSTED, f"no memory for {key} now: other values on their way in take it all")
 
 

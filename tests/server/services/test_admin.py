@@ -116,3 +116,52 @@ async def test_draining_a_worker_that_is_not_there_names_those_that_are(farm) ->
 async def test_an_unknown_scheduler_is_not_found(farm) -> None:
     call = farm.admin.ListWorkers(admin_pb2.ListWorkersRequest(scheduler="OTHER"))
     assert await call.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_properties_are_explained_before_anything_is_submitted(farm) -> None:
+    await farm.worker("near", os="linux", cpu="4")
+    asked = platform(os="linux", cpu="5").properties
+    why = await farm.admin.ExplainProperties(admin_pb2.ExplainPropertiesRequest(properties=asked))
+    assert (why.summary, why.unsatisfiable) == ("near offers cpu=4, asked 5", True)
+    free = await farm.admin.ExplainProperties(admin_pb2.ExplainPropertiesRequest())
+    assert [each.verdict for each in free.workers] == [admin_pb2.WorkerVerdict.NOW]
+    bad = farm.admin.ExplainProperties(admin_pb2.ExplainPropertiesRequest(properties=platform(cpu="many").properties))
+    assert await bad.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_queues_gather_what_asks_for_the_same_properties(farm) -> None:
+    await farm.worker("only", most=1, os="linux")
+    for number in range(3):
+        await farm.next(farm.execute(farm.action(str(number), platform=platform(os="linux"))))
+    await farm.next(farm.execute(farm.action("odd", platform=platform(os="beos"))))
+    long, odd = (await farm.admin.ListQueues(admin_pb2.ListQueuesRequest())).queues
+    assert {each.name: each.value for each in long.properties} == {"os": "linux"}
+    assert (long.queued, long.executing, long.workers, long.free_workers) == (2, 1, 1, 0)
+    assert long.oldest.seconds == 1_700_000_100
+    assert long.explanation == "only runs 1 of 1 actions"
+    assert (odd.queued, odd.executing, odd.workers) == (1, 0, 0)
+    assert odd.explanation == "only offers os=linux, asked beos"
+
+
+async def test_operations_are_cancelled_by_their_ids_and_each_fate_is_told(farm) -> None:
+    call = farm.execute(farm.action("waits"))
+    name = (await farm.next(call))[0].name.rpartition("/")[2]
+    answer = await farm.admin.CancelOperations(admin_pb2.CancelOperationsRequest(ids=[name, "nobody"]))
+    assert (list(answer.cancelled), list(answer.ended), list(answer.unknown)) == ([name], [], ["nobody"])
+    await farm.until_stage(call, rx.ExecutionStage.COMPLETED)
+    again = await farm.admin.CancelOperations(admin_pb2.CancelOperationsRequest(ids=[name]))
+    assert list(again.ended) == [name]
+
+
+async def test_workers_are_drained_by_name_all_or_none(farm) -> None:
+    one, other = await farm.worker("one"), await farm.worker("other")
+    lost = farm.admin.SetDrain(admin_pb2.SetDrainRequest(workers=["one", "nobody"], draining=True))
+    assert await lost.code() is grpc.StatusCode.NOT_FOUND
+    states = (await farm.admin.ListWorkers(admin_pb2.ListWorkersRequest())).workers
+    assert {each.state for each in states} == {admin_pb2.Worker.READY}
+    answer = await farm.admin.SetDrain(admin_pb2.SetDrainRequest(workers=["one", other.id], draining=True))
+    assert {each.id: each.state for each in answer.workers} == dict.fromkeys(
+        (one.id, other.id), admin_pb2.Worker.DRAINING
+    )
+    answer = await farm.admin.SetDrain(admin_pb2.SetDrainRequest(workers=["one"], draining=False))
+    assert [each.state for each in answer.workers] == [admin_pb2.Worker.READY]

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from nlserver.errors import Code, Error
-from nlserver.eviction import EvictionPolicy, Limit
+from nlserver.eviction import Eviction, EvictionPolicy, Limit
 from nlserver.filesystem import journal
 from nlserver.reapi.digest import EMPTY, Digest, Function, of
 from nlserver.spec import Site
@@ -241,8 +241,8 @@ async def test_every_eviction_is_in_the_journal(files: Files, tmp_path: Path, cl
 
 def test_the_journal_stays_small(tmp_path: Path) -> None:
     path = str(tmp_path / "journal")
-    many = [journal.Eviction(1.0, f"{'ab' * 32}-{number}", 4096, Limit.BYTES, 5.0) for number in range(1000)]
-    for _ in range(20):
+    many = [Eviction(1.0, f"{'ab' * 32}-{number}", 4096, Limit.BYTES, 5.0) for number in range(1000)]
+    for _ in range(120):
         journal.append(path, many)
     kept = os.path.getsize(path) + os.path.getsize(f"{path}.1")
     assert kept < 3 * journal.ROTATE_BYTES
