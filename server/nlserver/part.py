@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 from nlserver import log
 from nlserver.board import Board, Phase, Standing, ailment
@@ -253,7 +254,7 @@ def _routes(spec: ServicesSpec, part: Part) -> list[Route]:
     if spec.health is not None:
         routes.append(partial(_status, part.health, spec.health.path or "/status"))
     if spec.admin is not None:
-        routes.append(partial(_drain, part.site, spec.admin.path or "/admin"))
+        routes.append(partial(_drain, part.site, spec.admin.path.rstrip("/") or "/admin"))
     return routes
 
 
@@ -265,21 +266,24 @@ async def _status(health: Health, at: str, method: str, path: str) -> Answer | N
 
 
 async def _drain(site: Site, at: str, method: str, path: str) -> Answer | None:
-    """NativeLink's admin route: `POST {at}/scheduler/NAME/set_drain_worker/ID/0|1`."""
+    """NativeLink's admin route: `POST {at}/scheduler/NAME/set_drain_worker/ID/0|1`.
+
+    Whatever is wrong with the names is a 500, as there.
+    """
     from nlserver.services import admin
 
-    parts = path.removeprefix(f"{at}/").split("/")
-    match parts:
-        case ["scheduler", scheduler, "set_drain_worker", worker, "0" | "1" as drained] if path.startswith(f"{at}/"):
+    match [unquote(part) for part in path.removeprefix(at).split("/")]:
+        case ["", "scheduler", scheduler, "set_drain_worker", worker, wish] if path.startswith(at):
             pass
         case _:
             return None
     if method != "POST":
         return Answer(405, b"use POST\n")
     try:
-        admin.set_drain(site, scheduler, worker, drained == "1")
+        draining = admin.wish_of(wish)
+        admin.set_drain(site, scheduler, worker, draining)
     except Error as error:
         return Answer(500, f"Error: {error}\n".encode())
-    log.info("Drain of a worker was changed", scheduler=scheduler, worker_id=worker, draining=drained == "1")
+    log.info("Drain of a worker was changed", scheduler=scheduler, worker_id=worker, draining=draining)
     # The text is NativeLink's, also when a drain ends.
     return Answer(200, f"Draining worker {worker}".encode())

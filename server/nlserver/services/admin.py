@@ -63,7 +63,14 @@ class AdminSpec(Spec):
     """
 
     path: str = "/admin"
-    """Where the HTTP route stands; empty means `/admin`."""
+    """Where the HTTP route stands, beginning with a slash; empty means `/admin`."""
+
+    @classmethod
+    def problems(cls, values: AdminSpec) -> list[str]:
+        """A path that no request could have."""
+        if values.path and not values.path.startswith("/"):
+            return [f"path is {values.path!r}; it must start with /"]
+        return []
 
 
 def build(site: Site, *, part: Callable[[], Awaitable[admin_pb2.Part]]) -> AdminService:
@@ -74,6 +81,13 @@ def build(site: Site, *, part: Callable[[], Awaitable[admin_pb2.Part]]) -> Admin
 def schedulers_of(site: Site) -> dict[str, Scheduler]:
     """The root schedulers of this process, by name."""
     return cast(dict[str, Scheduler], site.made("scheduler"))
+
+
+def wish_of(text: str) -> bool:
+    """Whether a worker shall drain, as the HTTP route says it. Raises Error INVALID_ARGUMENT."""
+    if text not in ("0", "1"):
+        raise invalid(f"{text[:100]!r} is neither 0 nor 1")
+    return text == "1"
 
 
 def set_drain(site: Site, scheduler: str, worker_id: str, draining: bool) -> None:

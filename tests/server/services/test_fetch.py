@@ -11,6 +11,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,7 @@ Open = Callable[..., Awaitable[Shop]]
 @pytest.fixture
 async def opened(clock: HandClock) -> AsyncIterator[Open]:
     """Opens a shop whose fetch service has this policy; loopback is allowed and checksums are wished for only."""
-    servers: list[grpc.aio.Server] = []
-    async with origin.serving() as made:
+    async with origin.serving() as made, AsyncExitStack() as stack:
 
         async def open_shop(*, taught: bool = True, **policy: Any) -> Shop:
             blobs, records = Shelf(), Shelf()
@@ -118,14 +118,12 @@ async def opened(clock: HandClock) -> AsyncIterator[Open]:
                 server.add_generic_rpc_handlers(service.handlers())
             port = server.add_insecure_port("127.0.0.1:0")
             await server.start()
-            servers.append(server)
-            channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+            stack.push_async_callback(server.stop, 0)
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
             fetcher, pusher = remote_asset_pb2_grpc.FetchStub(channel), remote_asset_pb2_grpc.PushStub(channel)
             return Shop(blobs, records, clock, fetcher, pusher, made)
 
         yield open_shop
-        for server in servers:
-            await server.stop(0)
 
 
 @pytest.fixture
