@@ -74,14 +74,24 @@ class Shop:
         return response.uri
 
     async def refused(self, code: Code, *uris: str, words: str = "", **facts: Any) -> str:
-        """Fetch, which must fail inside the response, and give the message."""
-        response = await self.fetch(*uris, **facts)
-        assert Code(response.status.code) is code, response.status.message
-        assert words in response.status.message
-        assert not response.HasField("blob_digest")
+        """Fetch, which must fail, inside the response unless a URL comes without a checksum; give the message."""
+        loud = any(uri.startswith("http") for uri in uris) and checksum().name not in str(facts)
+        found, message = await self.outcome(*uris, **facts)
+        assert found is code, message
+        assert message.startswith("call: ") is loud
+        assert words in message
         for trace in ("Traceback", "Error(", "httpx", "nlserver", "Exception", "ssl.c"):
-            assert trace not in response.status.message
-        return response.status.message
+            assert trace not in message
+        return message
+
+    async def outcome(self, *uris: str, **facts: Any) -> tuple[Code, str]:
+        """The code and the message of a failed fetch, which begins with `call: ` where the whole call failed."""
+        try:
+            response = await self.fetch(*uris, **facts)
+        except grpc.aio.AioRpcError as error:
+            return Code[error.code().name], f"call: {error.details()}"
+        assert not response.HasField("blob_digest")
+        return Code(response.status.code), response.status.message
 
     def record(self, uri: str) -> asset_pb2.Record:
         """The record of this URI."""
@@ -312,8 +322,15 @@ async def test_a_damaged_record_is_no_record(shop: Shop) -> None:
 )
 async def test_what_the_origin_answers_is_told_inside_the_response(shop: Shop, status: int, code: Code) -> None:
     shop.origin.says("/a", status, **{"content-length": "0"})
-    await shop.refused(code, shop.origin.url("/a"), words=f"HTTP {status}")
+    await shop.refused(code, shop.origin.url("/a"), qualifiers=[checksum()], words=f"HTTP {status}")
     assert shop.blobs.blobs == {}
+
+
+async def test_what_fails_without_a_checksum_fails_so_that_no_client_takes_it_for_an_empty_file(shop: Shop) -> None:
+    with shop.refuses(grpc.StatusCode.NOT_FOUND, "HTTP 404"):
+        await shop.fetch(shop.origin.url("/gone"))
+    with shop.refuses(grpc.StatusCode.DEADLINE_EXCEEDED, "time"):
+        await shop.fetch(shop.origin.url("/gone"), timeout=Duration(nanos=1))
 
 
 async def test_all_reasons_are_told_and_the_gravest_is_the_code(shop: Shop) -> None:
@@ -362,7 +379,7 @@ async def test_a_body_that_says_it_is_too_large_is_not_begun(opened: Open) -> No
     shop = await opened(max_bytes=1000)
     for announced in ("1001", "9" * 400):
         shop.origin.says("/a", 200, b"", **{"content-length": announced})
-        message = (await shop.fetch(shop.origin.url("/a"))).status.message
+        _, message = await shop.outcome(shop.origin.url("/a"))
         assert "max_bytes" in message or "HTTP" in message
 
 
@@ -490,8 +507,8 @@ async def test_of_a_hosts_addresses_those_that_may_be_are_tried_in_turn(
 )
 async def test_redirects_to_other_schemes_and_to_nowhere_are_refused(shop: Shop, location: str) -> None:
     shop.origin.redirect("/a", location)
-    response = await shop.fetch(shop.origin.url("/a"))
-    assert Code(response.status.code) in (Code.PERMISSION_DENIED, Code.ABORTED)
+    code, _ = await shop.outcome(shop.origin.url("/a"))
+    assert code in (Code.PERMISSION_DENIED, Code.ABORTED)
     assert shop.blobs.blobs == {}
 
 
@@ -635,8 +652,8 @@ async def test_no_file_is_left_of_what_was_fetched_or_failed(opened: Open, tmp_p
     shop = await opened(temp_path=str(tmp_path))
     before = len(os.listdir("/proc/self/fd"))
     shop.origin.serve("/a", DATA)
-    for qualifier in (checksum(), checksum(b"other")):
-        await shop.fetch(shop.origin.url("/a"), qualifiers=[qualifier])
+    await shop.fetched(shop.origin.url("/a"), qualifiers=[checksum()])
+    await shop.refused(Code.ABORTED, shop.origin.url("/a"), qualifiers=[checksum(b"other")])
     assert os.listdir(tmp_path) == []
     await shop.until(lambda: shop.origin.open == 0)
     assert len(os.listdir("/proc/self/fd")) <= before + 3
