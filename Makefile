@@ -29,7 +29,7 @@ test: $(READY) ## Run the tests that need nothing but Python
 conformance: $(READY) ## Run the conformance suite alone; ARGS="--target grpc://HOST:PORT" judges another server
 	$(PYTHON) -m pytest -n auto tests/conformance $(ARGS)
 
-test-real: $(READY) ## Install real clients (Bazel, buildbox) and run the tests that use them
+test-real: $(READY) ## Install real clients (Bazel, buildbox, BuildStream, BuildGrid) and run the tests that use them
 	sh .ci/install-real-clients.sh
 	$(PYTHON) -m pytest -m "real or slow"
 

