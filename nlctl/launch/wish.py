@@ -116,6 +116,7 @@ def members(wish: Wish) -> list[Member]:
             "CLIENT_LISTEN": f"{HOST}:{ports.scheduler}",
             "WORKER_API_LISTEN": f"{HOST}:{ports.worker_api}",
             "CAS_ENDPOINT": endpoints["CAS_ENDPOINT"],
+            "DATA": str(data),
         },
         ports=(ports.scheduler, ports.worker_api),
         summary=f"grpc://{HOST}:{ports.scheduler}   worker API and admin on :{ports.worker_api}",

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
 import signal
 import socket
 import time
+from collections.abc import Mapping
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from nlserver.reapi.client import Client
+from nlserver.reapi.digest import Digest
 
 from tests.nlctl.conftest import Cli, Done
 
@@ -19,6 +25,10 @@ HELLO = hashlib.sha256(b"hello\n").hexdigest()
 
 def _pids(cli: Cli, *words: str) -> dict[str, int]:
     return {one["name"]: one["pid"] for one in cli("ps", "-o", "json", *words).document["items"]}
+
+
+def _digest(shown: Mapping[str, Any]) -> Digest:
+    return Digest(shown["hash"], shown["size_bytes"])
 
 
 def _dead(pid: int) -> bool:
@@ -299,6 +309,25 @@ class TestRun:
             return bool(cluster("run", *words, "-o", "json", "--", "echo", "cache me").document["item"]["cached"])
 
         assert [cached(), cached(), cached("--no-cache")] == [False, True, False]
+
+    def test_whoever_does_not_look_up_a_known_result_gets_it_too_while_its_outputs_are_there(
+        self, cluster: Cli
+    ) -> None:  # EXE-18
+        ran = cluster("run", "-o", "json", "--output", "made", "--", "/bin/sh", "-c", "echo 18 > made").document["item"]
+        executor = cluster("up", "-o", "json").document["item"]["endpoints"]["scheduler"]
+        action, made = _digest(ran["action"]), _digest(ran["outputs"][0]["digest"])
+
+        async def cached() -> bool:
+            async with Client(executor=executor) as client, aclosing(client.execute(action)) as states:
+                *_, last = [state async for state in states]
+            assert last.response is not None
+            assert last.response.result.output_files[0].digest.hash == made.hash
+            return last.response.cached_result
+
+        assert asyncio.run(cached())
+        (cluster.state / "clusters" / "dev" / "data" / "cas" / "content" / "d" / str(made)).unlink()
+        assert not asyncio.run(cached())
+        assert asyncio.run(cached())
 
     def test_the_environment_is_what_was_asked(self, cluster: Cli) -> None:
         done = cluster("run", "--env", "A=b c", "--", "sh", "-c", "echo $A $HOME", SECRET="x")
