@@ -5,15 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+
+from nlserver import forked
 
 from nlctl.launch import journal
 from nlctl.launch.roster import Wanted
 
-_PR_SET_PDEATHSIG: Final = 1
 _PR_SET_NAME: Final = 15
 _ARG_START_FIELD: Final = 45
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
@@ -45,24 +44,7 @@ def separate(supervisor: int) -> None:
     """Leave the supervisor's session and signals, and be told when it dies; ends this process if it died already."""
     _default_signals()
     os.setsid()
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != supervisor:
-        raise SystemExit(0)
-
-
-def leave(work: Callable[[], int]) -> None:
-    """Do this and end the process with its answer, whatever happens; does not return."""
-    code = 70
-    try:
-        code = work()
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else 1
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    forked.end_with(supervisor)
 
 
 def entitle(text: str, *, short: str) -> None:

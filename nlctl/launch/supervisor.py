@@ -24,6 +24,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from nlserver import forked
+
 from nlctl.launch import child, journal
 from nlctl.launch.ledger import Ledger, write
 from nlctl.launch.process import identity
@@ -145,7 +147,7 @@ class Supervisor:
         pid = os.fork()
         if pid == 0:
             os.close(read)
-            child.leave(lambda: self._become(wanted, ready, supervisor))
+            forked.leave(lambda: self._become(wanted, ready, supervisor))
         os.close(ready)
         pidfd = os.pidfd_open(pid)
         self._pipes[wanted.name], self._pidfds[wanted.name] = read, pidfd

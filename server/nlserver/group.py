@@ -6,26 +6,21 @@ fork; it holds the addresses, so that nobody else takes them while a process is 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import selectors
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from nlserver import log
+from nlserver import forked, log
 from nlserver.board import Board, Phase
 
-_PR_SET_PDEATHSIG: Final = 1
-_LIBC: Final = ctypes.CDLL(None, use_errno=True)
 _LONGEST_DELAY_SECONDS: Final = 30.0
 _STABLE_SECONDS: Final = 60.0
-_BROKEN: Final = 70
 _READY: Final = b"READY=1\n"
 
 Serve = Callable[[int, int], int]
@@ -113,36 +108,21 @@ class Group:
         pid = os.fork()
         if pid == 0:
             os.close(read)
-            self._become(member.index, write, parent)
+            forked.leave(lambda: self._become(member.index, write, parent))
         os.close(write)
         member.pid, member.pidfd, member.pipe = pid, os.pidfd_open(pid), read
         member.started, member.due = time.monotonic(), None
         self._selector.register(member.pidfd, selectors.EVENT_READ, lambda: self._ended(member))
         self._selector.register(read, selectors.EVENT_READ, lambda: self._told(member))
 
-    def _become(self, index: int, ready: int, parent: int) -> None:
-        """In the forked child: be a process of the server, and end with it; does not return."""
-        code = _BROKEN
-        try:
-            self._leave()
-            if os.getppid() == parent:
-                code = self._serve(index, ready)
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 1
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-
-    def _leave(self) -> None:
+    def _become(self, index: int, ready: int, parent: int) -> int:
+        """In the forked child: be a process of the server, and end with its parent."""
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         # Ctrl-C reaches the parent alone, which tells each child once.
         os.setpgid(0, 0)
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        forked.end_with(parent)
         self._selector.close()
         for descriptor in (self._wake_read, self._wake_write, *(one.fileno() for one in self._held)):
             os.close(descriptor)
@@ -150,6 +130,7 @@ class Group:
             for descriptor in (member.pidfd, member.pipe):
                 if descriptor >= 0:
                     os.close(descriptor)
+        return self._serve(index, ready)
 
     def _told(self, member: _Member) -> None:
         said = os.read(member.pipe, 64)
