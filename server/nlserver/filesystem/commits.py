@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from nlserver import fs
 from nlserver.eviction import Held
@@ -75,9 +75,7 @@ class Commits:
         commit = Commit(key, parts, incoming)
         self._waiting.append(commit)
         if len(self._runners) < _GROUPS_AT_ONCE:
-            runner = asyncio.create_task(self._run())
-            self._runners.add(runner)
-            runner.add_done_callback(self._runners.discard)
+            self._runners.add(asyncio.create_task(self._run()))
         try:
             await asyncio.shield(commit.ended)
         except asyncio.CancelledError:
@@ -89,14 +87,18 @@ class Commits:
             raise
 
     async def _run(self) -> None:
-        while self._waiting:
-            async with self._syncs:
-                group = self._group()
-                try:
-                    await fs.in_thread(commit_all, self._directory, group)
-                finally:
-                    for commit in group:
-                        commit.end()
+        try:
+            while self._waiting:
+                async with self._syncs:
+                    group = self._group()
+                    try:
+                        await fs.in_thread(commit_all, self._directory, group)
+                    finally:
+                        for commit in group:
+                            commit.end()
+        finally:
+            # In the turn that found nobody waiting: whoever comes in the next one would count on this runner.
+            self._runners.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _group(self) -> list[Commit]:
         group: list[Commit] = []
