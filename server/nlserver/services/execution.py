@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
@@ -24,7 +24,8 @@ from nlserver.dispatch.model import ActionRequest, Failure, OperationState, Resp
 from nlserver.errors import Code, Error, invalid, not_found
 from nlserver.proto import admin_pb2, remote_execution_pb2
 from nlserver.reapi.action import action_of, command_of, platform_of
-from nlserver.reapi.digest import Digest, Function, digest_of, function_of
+from nlserver.reapi.digest import Digest, Function, digest_of, function_of, is_empty
+from nlserver.reapi.recent import Recent
 from nlserver.reapi.status import status_of
 from nlserver.reapi.times import span_of
 from nlserver.scheduler import Scheduler, scheduler_named, wall
@@ -37,6 +38,7 @@ _LARGEST_MESSAGE_BYTES: Final = 10 << 20
 _REPEAT_SECONDS: Final = 30.0
 _MOST_ENCLOSED_BYTES: Final = 16 << 20
 _MOST_ENCLOSED_BYTES_EACH: Final = 64 << 10
+_MOST_RECENT_BYTES: Final = 4 << 20
 _LONGEST_WAIT_SECONDS: Final = 24 * 3600.0
 _DEFAULT_PAGE: Final = 100
 _LARGEST_PAGE_BYTES: Final = 2 << 20
@@ -97,7 +99,7 @@ class ExecutionService(Service):
         self._clock = clock
         self._default_function = default_function
         self._repeat_seconds = repeat_seconds
-        self._room = Room(_MOST_ENCLOSED_BYTES, _MOST_ENCLOSED_BYTES_EACH)
+        self._admission = Admission()
 
     async def Execute(self, request: remote_execution_pb2.ExecuteRequest, context: Context) -> None:
         """Runs an action and reports on it until its end (REAPI v2)."""
@@ -106,7 +108,7 @@ class ExecutionService(Service):
             raise invalid("the ExecuteRequest has no action_digest")
         digest = digest_of(request.action_digest, function_of(request.digest_function, self._default_function))
         try:
-            wanted = await admitted(request, digest, served.store, self._room)
+            wanted = await self._admission.admitted(request, digest, served.store)
         except Error as error:
             if error.code not in _IN_BAND:
                 raise
@@ -178,9 +180,13 @@ class ExecutionService(Service):
         raise not_found(f"Failed to find existing task: no operation {name[:200]!r} is known here")
 
     async def _report(self, states: AsyncGenerator[OperationState, None], context: Context) -> None:
-        async with aclosing(states), aclosing(repeated(states, self._repeat_seconds)) as shown:
-            async for state in shown:
-                await context.write(self._message(state))
+        stream = Repeating(context.write, self._repeat_seconds)
+        try:
+            async with aclosing(states):
+                async for state in states:
+                    await stream.send(self._message(state))
+        finally:
+            await stream.end()
 
     def _message(self, state: OperationState) -> Any:
         done = state.stage is Stage.COMPLETED
@@ -218,41 +224,56 @@ def _patience(request: Any) -> float:
     return min(max(0.0, span / 1e9), _LONGEST_WAIT_SECONDS)
 
 
-async def admitted(
-    request: remote_execution_pb2.ExecuteRequest, digest: Digest, store: Store, room: Room
-) -> ActionRequest:
-    """What the scheduler is asked, after reading the Action and its Command, which are enclosed where there is room.
+class Admission:
+    """Reads what a client wants to be run.
 
-    Raises Error FAILED_PRECONDITION with every blob of Action, Command and input root that is missing,
-    INVALID_ARGUMENT for what can never run.
+    Commands that were read lately are not read again: many actions have one in common and differ in their inputs, or
+    in nothing but their salt.
     """
-    action_data = await _read(store, digest, "Action")
-    action = action_of(action_data, digest.function)
-    command = digest_of(action.command_digest, digest.function)
-    root = digest_of(action.input_root_digest, digest.function)
-    command_data = await _command(store, command, root)
-    return ActionRequest(
-        instance=request.instance_name,
-        action=digest,
-        properties=platform_of(action, command_of(command_data)),
-        priority=request.execution_policy.priority,
-        skip_cache_lookup=request.skip_cache_lookup,
-        do_not_cache=action.do_not_cache,
-        enclosure=room.enclose(action_data, command_data),
-    )
 
+    def __init__(self) -> None:
+        self._room = Room(_MOST_ENCLOSED_BYTES, _MOST_ENCLOSED_BYTES_EACH)
+        self._commands: Recent[Digest] = Recent(_MOST_RECENT_BYTES)
 
-async def _command(store: Store, command: Digest, root: Digest) -> bytes:
-    """The Command, if the input root is there, too. Raises Error with both when both are missing."""
-    data, absent = await asyncio.gather(_read(store, command, "Command"), _present(store, root), return_exceptions=True)
-    lost = [subject for failure in (data, absent) if isinstance(failure, Error) for subject in failure.missing]
-    if lost:
-        raise _missing(*dict.fromkeys(lost))
-    if isinstance(absent, BaseException):
-        raise absent
-    if isinstance(data, BaseException):
-        raise data
-    return data
+    async def admitted(
+        self, request: remote_execution_pb2.ExecuteRequest, digest: Digest, store: Store
+    ) -> ActionRequest:
+        """What the scheduler is asked, after reading the Action and its Command, which are enclosed if there is room.
+
+        Raises Error FAILED_PRECONDITION with every blob of Action, Command and input root that is missing,
+        INVALID_ARGUMENT for what can never run.
+        """
+        action_data = await _read(store, digest, "Action")
+        action = action_of(action_data, digest.function)
+        command = digest_of(action.command_digest, digest.function)
+        command_data = await self._command(store, command, digest_of(action.input_root_digest, digest.function))
+        return ActionRequest(
+            instance=request.instance_name,
+            action=digest,
+            properties=platform_of(action, command_of(command_data)),
+            priority=request.execution_policy.priority,
+            skip_cache_lookup=request.skip_cache_lookup,
+            do_not_cache=action.do_not_cache,
+            enclosure=self._room.enclose(action_data, command_data),
+        )
+
+    async def _command(self, store: Store, command: Digest, root: Digest) -> bytes:
+        """The Command, if the input root is there, too. Raises Error with both when both are missing."""
+        known = self._commands.get(command)
+        if known is not None:
+            await _present(store, root)
+            return known
+        found = await asyncio.gather(_read(store, command, "Command"), _present(store, root), return_exceptions=True)
+        lost = [subject for failure in found if isinstance(failure, Error) for subject in failure.missing]
+        if lost:
+            raise _missing(*dict.fromkeys(lost))
+        data, absent = found
+        if isinstance(absent, BaseException):
+            raise absent
+        if isinstance(data, BaseException):
+            raise data
+        self._commands.put(command, data)
+        return data
 
 
 async def _read(store: Store, digest: Digest, what: str) -> bytes:
@@ -265,7 +286,7 @@ async def _read(store: Store, digest: Digest, what: str) -> bytes:
 
 
 async def _present(store: Store, digest: Digest) -> None:
-    if (await store.sizes((digest,)))[0] is None:
+    if not is_empty(digest) and (await store.sizes((digest,)))[0] is None:
         raise _missing(digest.subject)
 
 
@@ -276,26 +297,41 @@ def _missing(*subjects: str) -> Error:
     )
 
 
-async def repeated(
-    states: AsyncGenerator[OperationState, None], seconds: float
-) -> AsyncGenerator[OperationState, None]:
-    """The same states; the last one again whenever nothing new came for so long."""
-    pulled: asyncio.Future[OperationState | None] | None = None
-    last: OperationState | None = None
-    try:
-        while True:
-            if pulled is None:
-                pulled = asyncio.ensure_future(anext(states, None))
-            done, _ = await asyncio.wait((pulled,), timeout=seconds)
-            if done:
-                last, pulled = pulled.result(), None
-            if last is None:
-                return
-            yield last
-    finally:
-        if pulled is not None:
-            pulled.cancel()
-            await asyncio.gather(pulled, return_exceptions=True)
+class Repeating:
+    """Sends messages one by one, and the last one again whenever none was sent for `seconds`. `end` it."""
+
+    def __init__(self, send: Callable[[Any], Awaitable[None]], seconds: float) -> None:
+        self._send = send
+        self._seconds = seconds
+        self._last: Any = None
+        self._one_at_a_time = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._repetition: asyncio.Task[None] | None = None
+
+    async def send(self, message: Any) -> None:
+        """Send a message, after a repetition that is under way. Raises what sending raises."""
+        self._last = message
+        await self._send_last()
+
+    async def end(self) -> None:
+        """Send nothing any more."""
+        self._rest()
+        if self._repetition is not None:
+            self._repetition.cancel()
+            await asyncio.gather(self._repetition, return_exceptions=True)
+
+    async def _send_last(self) -> None:
+        async with self._one_at_a_time:
+            self._rest()
+            await self._send(self._last)
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._repeat)
+
+    def _repeat(self) -> None:
+        self._repetition = asyncio.get_running_loop().create_task(self._send_last())
+
+    def _rest(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def _response(outcome: Response | Failure) -> AnyMessage:

@@ -9,13 +9,12 @@ import pytest
 from google.longrunning import operations_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
-from nlserver.clock import SystemClock
-from nlserver.dispatch.model import ActionRequest, Limits, OperationState, Stage
+from nlserver.dispatch.model import Stage
 from nlserver.proto import admin_pb2
 from nlserver.proto import remote_execution_pb2 as rx
 from nlserver.reapi.digest import Function, of
-from nlserver.schedulers.simple import SimpleScheduler, SimpleSpec
-from nlserver.services.execution import repeated
+from nlserver.schedulers.simple import SimpleSpec
+from nlserver.services.execution import Repeating
 
 QUEUED, EXECUTING, COMPLETED = rx.ExecutionStage.QUEUED, rx.ExecutionStage.EXECUTING, rx.ExecutionStage.COMPLETED
 INVALID, FAILED_PRECONDITION, CANCELLED, DEADLINE_EXCEEDED = 3, 9, 1, 4
@@ -82,6 +81,21 @@ class TestExecute:
         first.call.cancel()
         start = await (await farm.worker("worker-2")).started()
         assert (start.action, start.command) == (b"", b"")
+
+    async def test_reads_a_command_that_actions_have_in_common_once(self, farm) -> None:
+        command = farm.store.keep(rx.Command(arguments=["true"]).SerializeToString())
+        named = rx.Digest(hash=command.hash, size_bytes=command.size_bytes)
+        empty = rx.Digest(hash=of(b"").hash)
+        actions = [
+            farm.store.keep(rx.Action(command_digest=named, input_root_digest=empty, salt=salt).SerializeToString())
+            for salt in (b"a", b"b")
+        ]
+        worker = await farm.worker()
+        farm.execute(actions[0])
+        assert of((await worker.started()).command) == command
+        await farm.store.remove(command)
+        farm.execute(actions[1])
+        assert of((await worker.started()).command) == command
 
     async def test_does_not_enclose_what_is_large(self, farm) -> None:
         worker = await farm.worker()
@@ -402,25 +416,41 @@ class TestOperations:
 
 
 class TestSilence:
-    async def test_a_state_is_repeated_while_nothing_changes(self) -> None:  # EXE-09
-        scheduler = SimpleScheduler(Limits(), {}, SystemClock())
-        states = scheduler.submit(ActionRequest("", of(b"a")))
-        shown = repeated(states, 0.001)
-        stages = [(await anext(shown)).stage for _ in range(4)]
-        assert stages == [Stage.QUEUED] * 4
-        await shown.aclose()
-        await states.aclose()
-        assert not scheduler.followed
-        await scheduler.close()
+    async def test_a_message_is_repeated_while_nothing_new_comes(self, farm) -> None:  # EXE-09
+        sent: list[str] = []
 
-    async def test_nothing_is_lost_between_repetitions(self) -> None:
-        async def counting() -> object:
-            for number in range(50):
-                await asyncio.sleep(0.002 * (number % 3))
-                yield OperationState("n", "o", ActionRequest("", of(b"")), number, Stage.QUEUED, 0, 0)
+        async def send(message: str) -> None:
+            sent.append(message)
 
-        seen = [state.priority async for state in repeated(counting(), 0.001)]
-        assert list(dict.fromkeys(seen)) == list(range(50))
+        stream = Repeating(send, 0.001)
+        await stream.send("a")
+        await farm.until(lambda: len(sent) > 3)
+        await stream.send("b")
+        await farm.until(lambda: sent.count("b") > 2)
+        await stream.end()
+        ended = len(sent)
+        assert sent == sorted(sent)
+        await asyncio.sleep(0.01)
+        assert len(sent) == ended
+
+    async def test_a_repetition_and_a_new_message_are_never_sent_at_once(self) -> None:
+        sent: list[int] = []
+        under_way = 0
+
+        async def send(message: int) -> None:
+            nonlocal under_way
+            assert not under_way
+            under_way += 1
+            await asyncio.sleep(0.001)
+            under_way -= 1
+            sent.append(message)
+
+        stream = Repeating(send, 0.0005)
+        for number in range(30):
+            await stream.send(number)
+            await asyncio.sleep(0.0007 * (number % 3))
+        await stream.end()
+        assert list(dict.fromkeys(sent)) == list(range(30))
 
     async def test_stopping_tells_clients_to_come_back_elsewhere(self, farm) -> None:
         call = farm.execute(farm.action())
