@@ -132,7 +132,10 @@ class _Run:
         metadata.worker = self._order.worker_id
         self._stamps.write(metadata)
         fit(self._response)
-        await together(self._tidied(), self._kept())
+        if self._is_tidy:
+            await self._kept()
+        else:
+            await together(self._tidied(), self._kept())
         return self._response
 
     def add_usage(self, usage: worker_api_pb2.ActionResourceUsage) -> None:
@@ -166,7 +169,10 @@ class _Run:
         limit = self._limit(action)
         stamps.mark("input_fetch_start")
         root = digest_of(action.input_root_digest, order.action.function)
-        command, layout = await together(self._command_of(action), bench.resolver.resolve(root))
+        if order.command_data:
+            command, layout = await self._command_of(action), await bench.resolver.resolve(root)
+        else:
+            command, layout = await together(self._command_of(action), bench.resolver.resolve(root))
         wanted, directory = outputs_of(command), working_directory_of(command)
         if directory and directory not in layout.directories:
             raise invalid(f"the working directory {directory!r} is no directory of the input root")
@@ -299,9 +305,13 @@ class _Run:
     async def _kept(self) -> None:
         await self._bench.results.keep(self._order.action, self._response, cacheable=self._cacheable)
 
+    @property
+    def _is_tidy(self) -> bool:
+        return self._removed and not self._changed
+
     async def _tidied(self) -> None:
         """Leave nothing behind, wherever the action ended."""
-        if self._changed or not self._removed:
+        if not self._is_tidy:
             await finished(self._taken_back())
 
     async def _taken_back(self) -> None:

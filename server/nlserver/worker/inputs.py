@@ -30,6 +30,8 @@ _MOST_DIRECTORY_BYTES: Final = 16 << 20
 _MOST_CACHED_NODES: Final = 20_000
 # Larger trees are flattened in a thread, so that other actions go on.
 _NODES_INLINE: Final = 5_000
+# A thread costs as much as making so many names (measured), which is a fraction of what starting the process takes.
+_FEW_NODES: Final = 16
 _DIRECTORY_MODE: Final = 0o755
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -82,6 +84,11 @@ class Layout:
     directories: list[str] = field(default_factory=list)
     files: list[File] = field(default_factory=list)
     symlinks: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def nodes(self) -> int:
+        """How many names there are below the root."""
+        return len(self.directories) + len(self.files) + len(self.symlinks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +239,10 @@ async def lay_out(layout: Layout, make_root: Callable[[], str], parents: Sequenc
     remove.
     """
     try:
-        root, absent, copies = await stoppable(_lay_out, make_root, layout, parents, store.local)
+        if layout.nodes + len(parents) <= _FEW_NODES:
+            root, absent, copies = _lay_out(Stop(), make_root, layout, parents, store.local)
+        else:
+            root, absent, copies = await stoppable(_lay_out, make_root, layout, parents, store.local)
         if absent or copies:
             with _opened(root) as fd:
                 await _complete(fd, absent, copies, store)

@@ -108,8 +108,13 @@ class Shift:
         leash.kill()
 
     async def _perform(self, order: Order, leash: Leash, session: Session) -> None:
+        def executed() -> None:
+            # It lets the scheduler give the action's countable properties to others: without any it says nothing.
+            if order.properties:
+                session.completed(order.operation_id)
+
         try:
-            session.report(await perform(self._bench, order, leash, lambda: session.completed(order.operation_id)))
+            session.report(await perform(self._bench, order, leash, executed))
         finally:
             del self._running[order.operation_id]
             if not self._running:

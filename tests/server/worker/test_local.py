@@ -115,7 +115,9 @@ async def test_an_order_is_answered_by_its_completion_and_one_result(
 ) -> None:
     await running(named, spec)
     talk = await scheduler.talk()
-    talk.tell(start_action=await start(named, "op", "echo hi; exit 4"))
+    order = await start(named, "op", "echo hi; exit 4")
+    order.platform.properties.add(name="cpu_count", value="1")
+    talk.tell(start_action=order)
     assert (await talk.heard()).execute_complete.operation_id == "op"
     result = (await talk.heard()).execute_result
     assert (result.operation_id, result.instance_name) == ("op", "main")
@@ -123,6 +125,15 @@ async def test_an_order_is_answered_by_its_completion_and_one_result(
     assert result.execute_response.result.stdout_raw == b"hi\n"
     assert result.resource_usage.worker_id == "worker-1"
     assert talk.said.empty()
+
+
+async def test_no_completion_is_told_of_an_order_that_took_no_properties(
+    named: Site, spec: LocalSpec, scheduler: FakeScheduler
+) -> None:
+    await running(named, spec)
+    talk = await scheduler.talk()
+    talk.tell(start_action=await start(named, "op", "true"))
+    assert (await talk.heard()).execute_result.operation_id == "op"
 
 
 async def test_the_action_cache_has_the_result_before_the_scheduler(
