@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _LARGEST_MESSAGE: Final = 8 << 20
 """More than any client sends in one message: they stay below 4 MiB and add names and framing (measured)."""
 _LARGEST_METADATA: Final = 64 << 10
+_MOST_WAITING_CALLS: Final = 16_384
+"""Calls that have arrived and that we did not look at yet. Past 1000 of them gRPC begins to cancel some by chance, and
+past 3000 all (measured): a client that asks for thousands of actions at once then sees its calls cancelled."""
 _IP_FREEBIND: Final = 15
 _BACKLOG: Final = 1024
 _ALIVE_MS: Final = 60_000
@@ -138,6 +141,8 @@ def _options(spec: HttpListenerSpec, *, shared: bool) -> list[tuple[str, Any]]:
     chosen: dict[str, Any] = {
         "grpc.max_receive_message_length": spec.max_decoding_message_size or _LARGEST_MESSAGE,
         "grpc.max_send_message_length": -1,
+        "grpc.server.max_pending_requests": _MOST_WAITING_CALLS,
+        "grpc.server.max_pending_requests_hard_limit": _MOST_WAITING_CALLS,
         "grpc.max_metadata_size": advanced.experimental_http2_max_header_list_size or _LARGEST_METADATA,
         # Elsewhere a second server would share the port silently.
         "grpc.so_reuseport": int(shared),

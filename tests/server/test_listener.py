@@ -73,6 +73,14 @@ async def test_an_error_arrives_with_its_code_and_sentence(address: str) -> None
     assert (error.code(), error.details()) == (grpc.StatusCode.NOT_FOUND, "no such thing")
 
 
+async def test_thousands_of_calls_at_once_are_all_answered(address: str) -> None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        calls = [stub.Check(health_pb2.HealthCheckRequest()) for _ in range(3500)]
+        codes = await asyncio.gather(*(call.code() for call in calls))
+    assert set(codes) == {grpc.StatusCode.NOT_FOUND}
+
+
 async def test_a_bug_of_the_server_leaks_no_text_and_is_not_retried_as_unknown(address: str) -> None:
     error = await _status(address, "bug")
     assert error.code() is grpc.StatusCode.INTERNAL
