@@ -1,17 +1,26 @@
-"""What the admin service of a running scheduler says, as plain values."""
+"""What the admin service of a running part says and does, as plain values.
+
+An endpoint is `grpc://HOST:PORT`, or the path of a part's socket.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from nlserver.errors import Code, Error
+from nlserver.reapi.digest import Digest, Function
+
+from nlctl.faults import UNKNOWN_WORKER, Fault, fix
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
 _SECONDS: Final = 10.0
+_STREAM_SECONDS: Final = 300.0
+_UUID_LENGTH: Final = 36
 
 
 @dataclass(frozen=True)
@@ -33,14 +42,65 @@ class WorkerFacts:
 
 @dataclass(frozen=True)
 class OperationFacts:
-    """One execution; `unsatisfiable` tells that no connected worker could ever run it, `explanation` why."""
+    """One execution; `unsatisfiable` tells that no connected worker could ever run it, `explanation` why.
+
+    `worker` is the id of the one that runs or ran it. Times are seconds since 1970.
+    """
 
     id: str
     stage: str
     since: float
+    queued: float
     worker: str
     explanation: str
     unsatisfiable: bool
+    action: Digest
+    instance: str
+    priority: int
+    attempts: int
+    waiters: int
+    properties: Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class WorkerVerdict:
+    """Could this worker run it: `now`, `busy` or `never`, and what stands in the way."""
+
+    worker: str
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why something does not run, or that it could."""
+
+    summary: str
+    unsatisfiable: bool
+    workers: Sequence[WorkerVerdict]
+
+
+@dataclass(frozen=True)
+class QueueFacts:
+    """The operations that ask for the same properties. `oldest` is seconds since 1970, 0 when none waits."""
+
+    scheduler: str
+    properties: Mapping[str, Sequence[str]]
+    queued: int
+    executing: int
+    workers: int
+    free_workers: int
+    oldest: float
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Fates:
+    """What became of operations that were to be cancelled, by their ids."""
+
+    cancelled: Sequence[str]
+    ended: Sequence[str]
+    unknown: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -67,7 +127,7 @@ def workers(endpoint: str) -> list[WorkerFacts]:
     """The workers that the schedulers of this process see. Raises Error."""
     from nlserver.proto import admin_pb2
 
-    with _Admin(endpoint) as admin:
+    with Admin(endpoint) as admin:
         answer = admin.call("ListWorkers", admin_pb2.ListWorkersRequest())
     return [_worker(one) for one in answer.workers]
 
@@ -77,7 +137,7 @@ def overview(endpoint: str) -> Overview:
     from nlserver.proto import admin_pb2, remote_execution_pb2
 
     waiting = [remote_execution_pb2.ExecutionStage.QUEUED]
-    with _Admin(endpoint) as admin:
+    with Admin(endpoint) as admin:
         part = admin.call("GetPart", admin_pb2.GetPartRequest())
         seated = admin.call("ListWorkers", admin_pb2.ListWorkersRequest())
         queue = admin.call("ListOperations", admin_pb2.ListOperationsRequest(stages=waiting))
@@ -90,7 +150,82 @@ def overview(endpoint: str) -> Overview:
     )
 
 
-class _Admin:
+def operations(endpoint: str, stages: Sequence[str], limit: int) -> tuple[list[OperationFacts], int]:
+    """The oldest operations in these stages (`queued`, `executing`, `completed`; none for all), and their number."""
+    from nlserver.proto import admin_pb2, remote_execution_pb2
+
+    numbers = [remote_execution_pb2.ExecutionStage.Value.Value(stage.upper()) for stage in stages]
+    with Admin(endpoint) as admin:
+        answer = admin.call("ListOperations", admin_pb2.ListOperationsRequest(stages=numbers, limit=limit))
+    return [_operation(one) for one in answer.operations], answer.total
+
+
+def queues(endpoint: str) -> list[QueueFacts]:
+    """What waits and runs by the properties that are asked, the longest queue first. Raises Error."""
+    from nlserver.proto import admin_pb2
+
+    with Admin(endpoint) as admin:
+        answer = admin.call("ListQueues", admin_pb2.ListQueuesRequest())
+    return [_queue(one) for one in answer.queues]
+
+
+def explain(endpoint: str, operation: str) -> Explanation:
+    """Why this operation does not run. Raises Error NOT_FOUND."""
+    from nlserver.proto import admin_pb2
+
+    with Admin(endpoint) as admin:
+        return _explanation(admin.call("ExplainOperation", admin_pb2.ExplainOperationRequest(id=operation)))
+
+
+def explain_properties(endpoint: str, properties: Mapping[str, str]) -> Explanation:
+    """Whether an action with these properties could run. Raises Error."""
+    from nlserver.proto import admin_pb2, remote_execution_pb2
+
+    make = remote_execution_pb2.Platform.Property
+    asked = [make(name=name, value=value) for name, value in properties.items()]
+    with Admin(endpoint) as admin:
+        return _explanation(admin.call("ExplainProperties", admin_pb2.ExplainPropertiesRequest(properties=asked)))
+
+
+def cancel(endpoint: str, ids: Sequence[str]) -> Fates:
+    """End these operations for all their clients. Raises Error."""
+    from nlserver.proto import admin_pb2
+
+    with Admin(endpoint) as admin:
+        answer = admin.call("CancelOperations", admin_pb2.CancelOperationsRequest(ids=ids))
+    return Fates(list(answer.cancelled), list(answer.ended), list(answer.unknown))
+
+
+def set_drain(endpoint: str, names: Sequence[str], *, draining: bool) -> list[WorkerFacts]:
+    """Give these workers no new work, or work again; how they stand now. Raises Fault, and then changes none."""
+    from nlserver.proto import admin_pb2
+
+    request = admin_pb2.SetDrainRequest(workers=names, draining=draining)
+    with Admin(endpoint) as admin:
+        try:
+            answer = admin.call("SetDrain", request)
+        except Error as error:
+            if error.code is not Code.NOT_FOUND:
+                raise
+            known = [_worker(one) for one in admin.call("ListWorkers", admin_pb2.ListWorkersRequest()).workers]
+            unknown = [name for name in names if not any(name in (one.name, one.id) for one in known)]
+            raise no_worker(unknown[0] if unknown else names[0], known) from error
+    return [_worker(one) for one in answer.workers]
+
+
+def worker_name(worker_id: str) -> str:
+    """The configured name in a worker's id, which is that name and a UUID (NativeLink behaviour)."""
+    return worker_id[:-_UUID_LENGTH] if len(worker_id) > _UUID_LENGTH else worker_id
+
+
+def no_worker(asked: str, known: Sequence[WorkerFacts]) -> Fault:
+    """Nobody by this name or id is connected."""
+    names = ", ".join(sorted({one.name for one in known})) or "none"
+    see = fix("see the workers", "nlctl", "workers", "ls")
+    return Fault(UNKNOWN_WORKER, f"no worker {asked!r} is connected", why=f"connected are: {names}", fixes=[see])
+
+
+class Admin:
     """One connection, closed on leaving."""
 
     def __init__(self, endpoint: str) -> None:
@@ -98,16 +233,30 @@ class _Admin:
         from nlserver.proto import admin_pb2_grpc
 
         self._endpoint = endpoint
+        self._folder: int | None = None
         # A proxy of the environment has no business between this machine and itself.
         options = [("grpc.enable_http_proxy", 0)]
-        self._channel = grpc.insecure_channel(endpoint.removeprefix("grpc://"), options)
+        self._channel = grpc.insecure_channel(self._target(endpoint), options)
         self._stub = admin_pb2_grpc.AdminStub(self._channel)
 
-    def __enter__(self) -> _Admin:
+    def __enter__(self) -> Admin:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._channel.close()
+        if self._folder is not None:
+            os.close(self._folder)
+
+    def _target(self, endpoint: str) -> str:
+        if "://" in endpoint:
+            return endpoint.removeprefix("grpc://")
+        # gRPC takes no more than 107 bytes for a socket's path: the folder's descriptor stands for the folder.
+        folder, name = os.path.split(endpoint)
+        try:
+            self._folder = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise Error(Code.UNAVAILABLE, "nobody answers", where=endpoint) from error
+        return f"unix:/proc/self/fd/{self._folder}/{name}"
 
     def call(self, method: str, request: Any) -> Any:
         """Call it. Raises Error with the server's code."""
@@ -116,8 +265,23 @@ class _Admin:
         try:
             return getattr(self._stub, method)(request, timeout=_SECONDS)
         except grpc.RpcError as error:
-            code = Code(error.code().value[0])
-            raise Error(code, error.details() or code.name, where=f"{method} at {self._endpoint}") from error
+            raise self._error(method, error) from error
+
+    def stream(self, method: str, request: Any, *, endless: bool = False) -> Iterator[Any]:
+        """The messages of a stream. Raises Error with the server's code."""
+        import grpc
+
+        call = getattr(self._stub, method)(request, timeout=None if endless else _STREAM_SECONDS)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise self._error(method, error) from error
+        finally:
+            call.cancel()
+
+    def _error(self, method: str, error: Any) -> Error:
+        code = Code(error.code().value[0])
+        return Error(code, error.details() or code.name, where=f"{method} at {self._endpoint}")
 
 
 def _worker(message: Any) -> WorkerFacts:
@@ -139,14 +303,43 @@ def _worker(message: Any) -> WorkerFacts:
 def _operation(message: Any) -> OperationFacts:
     from nlserver.proto import remote_execution_pb2
 
+    digest = message.action_digest
     return OperationFacts(
         id=message.id,
         stage=remote_execution_pb2.ExecutionStage.Value.Name(message.stage).lower(),
         since=_seconds(message.since),
+        queued=_seconds(message.queued),
         worker=message.worker_id,
         explanation=message.explanation,
         unsatisfiable=message.unsatisfiable,
+        action=Digest(digest.hash, digest.size_bytes, Function(message.digest_function or Function.SHA256)),
+        instance=message.instance_name,
+        priority=message.priority,
+        attempts=message.attempts,
+        waiters=message.waiters,
+        properties=_properties(message.properties),
     )
+
+
+def _queue(message: Any) -> QueueFacts:
+    return QueueFacts(
+        scheduler=message.scheduler,
+        properties=_properties(message.properties),
+        queued=message.queued,
+        executing=message.executing,
+        workers=message.workers,
+        free_workers=message.free_workers,
+        oldest=_seconds(message.oldest),
+        explanation=message.explanation,
+    )
+
+
+def _explanation(message: Any) -> Explanation:
+    verdicts = [
+        WorkerVerdict(one.worker_name, type(one).Verdict.Name(one.verdict).lower(), one.reason)
+        for one in message.workers
+    ]
+    return Explanation(message.summary, message.unsatisfiable, verdicts)
 
 
 def _properties(items: Any) -> dict[str, list[str]]:

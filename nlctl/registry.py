@@ -41,6 +41,21 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("ps",): Leaf("ps", "The processes of a cluster", LOOK, frozenset({"--name"})),
     ("logs",): Leaf("logs", "What the parts say", LOOK, frozenset({"--name", "--tail", "--since"})),
     ("workers", "ls"): Leaf("workers_ls", "The workers that the scheduler sees", LOOK, frozenset({"--name"})),
+    ("workers", "drain"): Leaf(
+        "workers_drain", "Let workers finish, give them nothing new", LOOK, frozenset({"--deadline", "--name"})
+    ),
+    ("workers", "cordon"): Leaf("workers_cordon", "Give workers no new work", LOOK, frozenset({"--name"})),
+    ("workers", "uncordon"): Leaf("workers_uncordon", "Give workers work again", LOOK, frozenset({"--name"})),
+    ("workers", "match"): Leaf("workers_match", "Which workers fit these properties", LOOK, frozenset({"--name"})),
+    ("ops", "ls"): Leaf(
+        "ops_ls", "What waits, runs, and ended lately", LOOK, frozenset({"--state", "--limit", "--name"})
+    ),
+    ("ops", "cancel"): Leaf("ops_cancel", "End operations for all their clients", LOOK, frozenset({"--name"})),
+    ("queue", "ls"): Leaf("queue_ls", "What waits, by the properties asked", LOOK, frozenset({"--name"})),
+    ("queue", "explain"): Leaf(
+        "queue_explain", "Why an operation does not run, worker by worker", LOOK, frozenset({"--name"})
+    ),
+    ("events",): Leaf("events", "What happened in the parts, and what happens", LOOK, frozenset({"--level", "--name"})),
     ("run",): Leaf(
         "run",
         "Run a command on a worker",
@@ -52,6 +67,8 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("cas", "get"): Leaf("cas_get", "Fetch a blob, verified", USE, frozenset({"-O", "--out"})),
     ("cas", "put"): Leaf("cas_put", "Upload files and directories", USE),
     ("cas", "stat"): Leaf("cas_stat", "Which blobs are there", USE),
+    ("cas", "why"): Leaf("cas_why", "Where a blob is, layer by layer", USE, frozenset({"--name"})),
+    ("cas", "ls"): Leaf("cas_ls", "What a store holds", USE, frozenset({"--store", "--limit", "--name"})),
     ("bench",): Leaf(
         "bench",
         "Measure a server, next to bare gRPC on this machine",
@@ -84,6 +101,8 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
 GROUPS: Final[dict[str, str]] = {
     "cas": "Blobs: the content-addressable storage",
     "workers": "The machines that run actions",
+    "ops": "Executions: what clients asked to be run",
+    "queue": "What waits for a worker, and why",
 }
 
 

@@ -106,6 +106,11 @@ class Session:
             )
         return ledger, backend
 
+    def sockets(self, asked: str = "") -> dict[str, Path]:
+        """Where the parts of the chosen cluster answer, by their names. Raises Fault NOT_RUNNING."""
+        ledger, backend = self.running(asked)
+        return {one.name: ledger.admin_socket(one.name) for one in backend.reports() or () if one.pid is not None}
+
     def target(self, asked: str = "") -> Target:
         """Where to send requests: --endpoint, or the chosen cluster. Raises Fault when there is none."""
         instance = self.instance

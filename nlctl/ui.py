@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -324,6 +325,25 @@ def human_span(milliseconds: float | None) -> str:
             rest = seconds % big // small
             return f"{seconds // big}{big_unit}" + (f"{rest}{small_unit}" if rest else "")
     return f"{seconds}s"
+
+
+def stamp(seconds: float) -> str | None:
+    """Seconds since 1970 as RFC 3339 in UTC; None for 0."""
+    if not seconds:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def human_ago(text: str | None) -> str:
+    """How long ago this RFC 3339 time was."""
+    if text is None:
+        return "-"
+    return human_span(max(0.0, time.time() - datetime.fromisoformat(text).timestamp()) * 1000)
+
+
+def human_properties(properties: Mapping[str, Sequence[str]]) -> str:
+    """Platform properties in one line; those without a value are left out."""
+    return " ".join(f"{name}={','.join(values)}" for name, values in properties.items() if any(values))
 
 
 def _human(column: Column, value: Any) -> str:

@@ -12,10 +12,10 @@ from nlserver.reapi.digest import Digest, Function, digest_of
 from nlserver.reapi.times import moment_of
 
 from nlctl.arguments import seconds
-from nlctl.faults import NO_WORKER, NOT_RUN, UNREADABLE, USAGE, Fault, fix
-from nlctl.matching import mismatches
+from nlctl.faults import NO_WORKER, NOT_RUN, UNREADABLE, Fault, fix
 from nlctl.recents import as_json, remember
 from nlctl.session import Session, Target
+from nlctl.settings import pairs
 
 if TYPE_CHECKING:
     from nlserver.reapi.client import Outcome
@@ -28,6 +28,7 @@ Examples:
 \b
 Exit status: that of the command; 125 when it never ran, which every failure of ours is here
 """
+_SHOWN = 10
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -54,8 +55,8 @@ def command(
         argv,
         _directory(input_root),
         tuple(output or ()),
-        _pairs([_PATH, *(env or ())], "--env"),
-        _pairs(platform or (), "--platform"),
+        pairs([_PATH, *(env or ())], "--env"),
+        pairs(platform or (), "--platform"),
         no_cache,
         seconds(action_timeout) if action_timeout else None,
     )
@@ -83,33 +84,23 @@ def _directory(path: Path | None) -> Path | None:
     return path
 
 
-def _pairs(words: Sequence[str], flag: str) -> dict[str, str]:
-    made = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise Fault(USAGE, f"{flag} {word!r} is not NAME=VALUE", fixes=[fix(f"write {flag} NAME=VALUE")])
-        made[name] = value
-    return made
-
-
 def _refuse_what_no_worker_can(target: Target, wanted: Mapping[str, str]) -> None:
     """Raises Fault NO_WORKER; a server without the admin service is not asked."""
     if target.admin is None:
         return
     from nlctl import admin
 
-    seated = admin.workers(target.admin)
-    if not seated:
+    found = admin.explain_properties(target.admin, wanted)
+    if not found.workers:
         add = fix("add some", "nlctl", "up", "--workers", "3")
         raise Fault(NO_WORKER, "no worker is connected to the scheduler", fixes=[add])
-    if found := mismatches(wanted, seated):
+    if found.unsatisfiable:
         raise Fault(
             NO_WORKER,
             "no worker can run this action",
-            why="\n".join(str(one) for one in found),
+            why="\n".join(f"{one.worker} {one.reason}" for one in found.workers[:_SHOWN]),
             fixes=[
-                fix(f"drop or change --platform {found[0].name}"),
+                fix("drop or change a --platform", "nlctl", "workers", "match", *map("=".join, wanted.items())),
                 fix("see what is offered", "nlctl", "workers", "ls"),
             ],
         )

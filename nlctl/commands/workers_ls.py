@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +9,7 @@ import typer
 from nlctl import admin
 from nlctl.exits import Exit
 from nlctl.session import Session, admin_of
-from nlctl.ui import Column, human_span
+from nlctl.ui import Column, human_ago, human_properties, stamp
 
 EPILOG = """\b
 Examples:
@@ -45,8 +42,8 @@ def _row(worker: admin.WorkerFacts) -> dict[str, Any]:
         "running": len(worker.operations),
         "most": worker.most_operations or None,
         "completed": worker.completed,
-        "last_seen": _time(worker.last_seen),
-        "connected": _time(worker.connected),
+        "last_seen": stamp(worker.last_seen),
+        "connected": stamp(worker.connected),
         "properties": worker.properties,
         "remaining": worker.remaining,
         "operations": list(worker.operations),
@@ -55,28 +52,12 @@ def _row(worker: admin.WorkerFacts) -> dict[str, Any]:
     }
 
 
-def _time(seconds: float) -> str | None:
-    if not seconds:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _ago(stamp: str | None) -> str:
-    if stamp is None:
-        return "-"
-    return human_span(max(0.0, time.time() - datetime.fromisoformat(stamp).timestamp()) * 1000)
-
-
-def _brief(properties: Mapping[str, Sequence[str]]) -> str:
-    return " ".join(f"{name}={','.join(values)}" for name, values in properties.items() if any(values))
-
-
 _COLUMNS = (
     Column("WORKER", "name"),
     Column("STATE", "state"),
     Column("RUNNING", "running"),
     Column("DONE", "completed"),
-    Column("LAST SEEN", "last_seen", _ago),
-    Column("UP", "connected", _ago),
-    Column("PROPERTIES", "properties", _brief),
+    Column("LAST SEEN", "last_seen", human_ago),
+    Column("UP", "connected", human_ago),
+    Column("PROPERTIES", "properties", human_properties),
 )
