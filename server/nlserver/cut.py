@@ -1,52 +1,32 @@
-"""Blob bytes cut into content-defined pieces while they move. Large work is done in a thread."""
+"""Blob bytes cut into content-defined pieces while they move."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
-from typing import TypeVar
+from collections.abc import AsyncGenerator
 
 from nlserver.fastcdc import Cutter, Sizes
 from nlserver.reapi.digest import Function, of
 from nlserver.reapi.tree import Blob
 from nlserver.streams import OFF_LOOP_BYTES, Chunks
 
-T = TypeVar("T")
-
-
-async def cut(chunks: Chunks, sizes: Sizes) -> AsyncGenerator[bytes, None]:
-    """The same bytes, a chunk for each piece of FastCDC, whatever chunks come; none for a stream without bytes.
-
-    Holds about `sizes.most` bytes and what one chunk brought.
-    """
-    async with aclosing(_rounds(chunks, sizes, list)) as rounds:
-        async for pieces in rounds:
-            for piece in pieces:
-                yield piece
-
 
 async def named(chunks: Chunks, sizes: Sizes, function: Function) -> AsyncGenerator[list[Blob], None]:
-    """As `cut`, with the digests of the pieces: lists of those that came to be known together."""
+    """The same bytes as pieces of FastCDC with their digests, in lists of those that came to be known together.
+
+    No list is empty; a stream without bytes has none. Holds about `sizes.most` bytes and what one chunk brought. Large
+    work is done in a thread.
+    """
 
     def blobs(pieces: list[bytes]) -> list[Blob]:
         return [Blob(of(piece, function), piece) for piece in pieces]
 
-    async with aclosing(_rounds(chunks, sizes, blobs)) as rounds:
-        async for pieces in rounds:
-            yield pieces
-
-
-async def _rounds(
-    chunks: Chunks, sizes: Sizes, made: Callable[[list[bytes]], list[T]]
-) -> AsyncGenerator[list[T], None]:
-    """What is made of the pieces, in the thread that cuts them."""
     cutter = Cutter(sizes)
     async for chunk in chunks:
         cutter.feed(chunk)
         if cutter.due:
-            yield await asyncio.to_thread(lambda: made(cutter.take()))
+            yield await asyncio.to_thread(lambda: blobs(cutter.take()))
     if cutter.held >= OFF_LOOP_BYTES:
-        yield await asyncio.to_thread(lambda: made(cutter.finish()))
+        yield await asyncio.to_thread(lambda: blobs(cutter.finish()))
     elif cutter.held:
-        yield made(cutter.finish())
+        yield blobs(cutter.finish())

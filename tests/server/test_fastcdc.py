@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nlserver.cut import cut, named
+from nlserver.cut import named
 from nlserver.fastcdc import Cutter, Sizes
 from nlserver.reapi.digest import Function, of
 
@@ -149,10 +149,11 @@ def test_sizes_that_cut_nothing_are_told(sizes: Sizes, problem: str) -> None:
     assert sizes.problem() == problem
 
 
-async def test_a_stream_is_cut_while_it_moves() -> None:
-    data = noise(3 << 20)
-    sizes = Sizes.around(1 << 16)
-    pulled = 0
+@pytest.mark.parametrize("function", Function)
+@pytest.mark.parametrize("size", [0, 1, 50_000, 3_000_000])
+async def test_a_stream_is_cut_and_its_pieces_named_while_it_moves(function: Function, size: int) -> None:
+    data, sizes = noise(size), Sizes.around(1 << 16)
+    pulled = given = 0
 
     async def stream() -> AsyncIterator[bytes]:
         nonlocal pulled
@@ -160,29 +161,12 @@ async def test_a_stream_is_cut_while_it_moves() -> None:
             pulled += len(part)
             yield part
 
-    lengths = []
-    async for piece in cut(stream(), sizes):
-        lengths.append(len(piece))
-        assert pulled - sum(lengths) < sizes.most + 100_000
-    assert lengths == expected(data, sizes)
-
-
-async def test_a_stream_without_bytes_has_no_pieces() -> None:
-    async def nothing() -> AsyncIterator[bytes]:
-        for part in ():
-            yield part
-
-    assert [piece async for piece in cut(nothing(), VECTORS)] == []
-    assert [blobs async for blobs in named(nothing(), VECTORS, Function.SHA256)] == []
-
-
-@pytest.mark.parametrize("function", Function)
-@pytest.mark.parametrize("size", [1, 50_000, 500_000])
-async def test_pieces_of_a_stream_have_their_digests(function: Function, size: int) -> None:
-    async def stream() -> AsyncIterator[bytes]:
-        for part in parts(noise(size), list(range(70_000, size, 70_000))):
-            yield part
-
-    pieces = [piece async for piece in cut(stream(), VECTORS)]
-    found = [blob for blobs in [blobs async for blobs in named(stream(), VECTORS, function)] for blob in blobs]
-    assert [(blob.digest, blob.data) for blob in found] == [(of(piece, function), piece) for piece in pieces]
+    found = []
+    async for blobs in named(stream(), sizes, function):
+        assert blobs
+        found += blobs
+        given += sum(len(blob.data) for blob in blobs)
+        assert pulled - given < sizes.most
+    assert [len(blob.data) for blob in found] == expected(data, sizes)
+    assert b"".join(blob.data for blob in found) == data
+    assert [blob.digest for blob in found] == [of(blob.data, function) for blob in found]
