@@ -522,6 +522,19 @@ def test_sharing_is_judged_per_listener_and_instance(servers: str) -> None:
             ),
             "takes no workers",
         ),
+        (
+            config(
+                "",
+                server("{worker_api: {scheduler: 'S'}}"),
+                "schedulers: [{name: 'S', property_modifier: {modifications: [], scheduler: {"
+                "grpc: {endpoint: {address: 'grpc://h'}}}}}]",
+            ),
+            "takes no workers",
+        ),
+        (
+            config("{name: 'A', dedup: {index_store: {noop: {}}, content_store: {noop: {}}, max_size: '100kb'}}"),
+            "chunk sizes must not fall from 65536 to 262144 to 100000 bytes",
+        ),
     ],
 )
 def test_what_cannot_start_is_known_before(text: str, reason: str) -> None:

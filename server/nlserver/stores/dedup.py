@@ -22,6 +22,7 @@ from nlserver.streams import CHUNK_BYTES, OFF_LOOP_BYTES, Chunks, closing, gathe
 
 _KEYS_AT_ONCE: Final = 16
 _PIECES_AT_ONCE: Final = 2048
+_PUTS_AT_ONCE: Final = 64
 _AHEAD_BYTES: Final = 4 << 20
 
 
@@ -165,7 +166,7 @@ class Dedup(Store):
         pieces = {blob.digest: blob.data for blob in blobs}
         sizes = await self._content.sizes(list(pieces))
         absent = [digest for digest, size in zip(pieces, sizes, strict=True) if size is None]
-        await each(absent, lambda digest: self._content.put(digest, pieces[digest]), len(absent))
+        await each(absent, lambda digest: self._content.put(digest, pieces[digest]), min(len(absent), _PUTS_AT_ONCE))
 
     async def _confirm(self, key: Key, recipe: Recipe) -> None:
         """Raise Error RESOURCE_EXHAUSTED when the first pieces of a long stream are gone by its end."""

@@ -14,7 +14,7 @@ from nlserver.fastcdc import Cutter, Sizes
 from nlserver.reapi.digest import Digest, Function, of
 from nlserver.recipe import MOST_BYTES, Recipe
 from nlserver.spec import Site
-from nlserver.store import Key, Missing, Store
+from nlserver.store import Key, Missing, Store, Wrapper
 from nlserver.stores.dedup import Dedup, DedupSpec
 from nlserver.stores.memory import MemorySpec
 from nlserver.stores.ref_store import RefStoreSpec
@@ -61,6 +61,22 @@ async def test_what_two_blobs_have_in_common_is_kept_once(parts: Parts) -> None:
     assert await parts.bytes_kept([of(first), of(second)]) < 100_000 + 10_000
     assert await parts.store.get(of(first)) == first
     assert await parts.store.get(of(second)) == second
+
+
+async def test_a_piece_that_is_there_is_not_written_again(build: Callable[..., Store]) -> None:
+    class Counting(Wrapper):
+        written = 0
+
+        async def put(self, key: Key, data: bytes) -> None:
+            self.written += len(data)
+            await super().put(key, data)
+
+    content = Counting(build(MemorySpec()))
+    store = Dedup(build(MemorySpec()), content, Sizes(64, 1024, 4096), 2)
+    data = noise(30_000)
+    for blob in (data, data, data + noise(100, 1), data[:10_000]):
+        await store.put(of(blob), blob)
+    assert content.written < 30_000 + 2 * 4096
 
 
 async def test_pieces_are_named_by_their_blake3_whatever_names_the_blob(parts: Parts) -> None:
