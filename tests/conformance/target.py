@@ -95,6 +95,15 @@ def refused(*codes: grpc.StatusCode) -> Iterator[None]:
     assert ended in codes, f"{ended}: {words}"
 
 
+def raised(call: Callable[[], Any]) -> grpc.RpcError | None:
+    """The error of this call, where its trailers matter."""
+    try:
+        call()
+    except grpc.RpcError as error:
+        return error
+    return None
+
+
 def status_of(call: Callable[[], Any]) -> Refusal:
     """How this call ends, for rules about which the answers may differ."""
     try:
