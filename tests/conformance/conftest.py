@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from tests.conformance.catalogue import CATALOGUE
-from tests.conformance.own import OTHER_INSTANCE, Own
+from tests.conformance.own import MEMORY_INSTANCE, OTHER_INSTANCE, Own
 from tests.conformance.target import Target, not_applicable
 from tests.conformance.verdicts import Ended, Outcome, counts, document, rows, table
 
@@ -128,6 +128,12 @@ def target(session_target: Target) -> Iterator[Target]:
     session_target.leaks.clear()
     yield session_target
     assert session_target.leaks == []
+
+
+@pytest.fixture
+def roomy(target: Target, maybe_own: Own | None) -> str:
+    """The instance for tests with very many blobs: on our own server one that waits for no disk."""
+    return target.instance if maybe_own is None else MEMORY_INSTANCE
 
 
 @pytest.fixture

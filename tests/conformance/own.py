@@ -22,6 +22,8 @@ OTHER_INSTANCE: Final = "a/b/c"
 SMALL_INSTANCE: Final = "small"
 SMALL_BYTES: Final = 2_000_000
 """What the store of the small instance holds before it evicts."""
+MEMORY_INSTANCE: Final = "memory"
+"""An instance without a disk, for tests with very many blobs."""
 CLOSED_INSTANCE: Final = "closed"
 """An instance whose action cache and assets take no updates."""
 HASTY_INSTANCE: Final = "hasty"
@@ -34,7 +36,14 @@ class Process:
     """One `nlserver` that is ready; its current directory, home and directory of temporary files are its own."""
 
     def __init__(
-        self, name: str, config: Path, folder: Path, *, options: Sequence[str] = (), **environment: str
+        self,
+        name: str,
+        config: Path,
+        folder: Path,
+        *,
+        options: Sequence[str] = (),
+        before: Sequence[str] = (),
+        **environment: str,
     ) -> None:
         self.name = name
         self.home = folder / "home"
@@ -44,7 +53,7 @@ class Process:
         reading, writing = os.pipe()
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "nlserver", "--name", name, *options, str(config)],
+                [*before, sys.executable, "-m", "nlserver", "--name", name, *options, str(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

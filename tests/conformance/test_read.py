@@ -237,7 +237,7 @@ def test_slow_readers_do_not_make_the_server_hold_the_blob(target: Target, own: 
             call.cancel()
 
 
-@rule("BSR-18", refused=True)
+@rule("BSR-18", "HC-38", refused=True)
 def test_a_flipped_bit_is_noticed_by_a_whole_read(target: Target, own: Own) -> None:
     wanted = target.put(fresh(3 * MIB))
     _damage(own, wanted, flip=MIB)
@@ -248,7 +248,7 @@ def test_a_flipped_bit_is_noticed_by_a_whole_read(target: Target, own: Own) -> N
         own.file_of(wanted).unlink(missing_ok=True)
 
 
-@departure("BSR-18")
+@departure("BSR-18", "HC-38")
 @pytest.mark.parametrize("size", [100, 3 * MIB])
 def test_a_wrong_length_is_data_loss_on_every_way_out(target: Target, own: Own, size: int) -> None:
     wanted = target.put(fresh(size))
