@@ -25,7 +25,7 @@ from tests.conformance.assets import (
     push_directory,
     sri,
 )
-from tests.conformance.catalogue import rule
+from tests.conformance.catalogue import departure, rule
 from tests.conformance.origin import Origin
 from tests.conformance.own import CLOSED_INSTANCE, Own
 from tests.conformance.target import (
@@ -95,12 +95,34 @@ def test_uris_are_alternatives_and_the_one_used_is_named(target: Target, origin:
     assert answer.blob_digest == digest(data)
 
 
+WRONGS = {
+    "/gone": (404, Code.NOT_FOUND),
+    "/secret": (403, Code.PERMISSION_DENIED),
+    "/broken": (500, None),
+}
+
+
 @rule("AST-03")
 def test_what_the_origin_did_wrong_stands_in_the_response(target: Target, origin: Origin) -> None:
+    for path, (status, expected) in WRONGS.items():
+        url = origin.says(path, status, content_length="0")
+        found = inside(lambda url=url: fetch(target, url, qualifiers=[checksum(b"x")]))
+        assert found is expected or (expected is None and found is not Code.OK)
+    assert inside(lambda: fetch(target, "http://127.0.0.1:1/refuses", qualifiers=[checksum(b"x")])) is not Code.OK
+
+
+@rule("AST-03", refused=True)
+def test_without_a_checksum_too_it_stands_in_the_response(target: Target, origin: Origin) -> None:
     assert inside(lambda: fetch(target, origin.url("/gone"))) is Code.NOT_FOUND
-    assert inside(lambda: fetch(target, origin.says("/secret", 403))) is Code.PERMISSION_DENIED
-    assert inside(lambda: fetch(target, origin.says("/broken", 500))) is not Code.OK
-    assert inside(lambda: fetch(target, "http://127.0.0.1:1/refuses")) is not Code.OK
+
+
+@departure("AST-03")
+def test_without_a_checksum_the_call_itself_fails(target: Target, origin: Origin) -> None:
+    for path, (status, expected) in WRONGS.items():
+        url = origin.says(path, status, content_length="0")
+        found, is_inside = outcome(lambda url=url: fetch(target, url))
+        assert not is_inside
+        assert found is expected or (expected is None and found is not Code.OK)
 
 
 @rule("AST-03")
@@ -123,14 +145,15 @@ def test_a_qualifier_comes_once_but_headers_repeat(target: Target, origin: Origi
         ("http_header_url:0:X-Two", "c"),
         checksum(data),
     ]
-    assert inside(lambda: fetch(target, url, qualifiers=repeated)) is Code.OK
+    assert code(lambda: fetch(target, url, qualifiers=repeated)) is Code.OK
     assert origin.asked[-1].headers["x-two"] == "c"
 
 
 @rule("AST-05")
 def test_an_unknown_qualifier_is_refused_or_matches_only_what_was_pushed_with_it(target: Target) -> None:
     url = "http://127.0.0.1:1/x"
-    refusal = raised(lambda: fetch(target, url, qualifiers=[("foo", "bar")]))
+    demanded = checksum(data := fresh(20))
+    refusal = raised(lambda: fetch(target, url, qualifiers=[("foo", "bar"), demanded]))
     if refusal is not None:
         assert refusal.code() is Code.INVALID_ARGUMENT
         details = dict(refusal.trailing_metadata() or ())["grpc-status-details-bin"]
@@ -139,11 +162,11 @@ def test_an_unknown_qualifier_is_refused_or_matches_only_what_was_pushed_with_it
         assert [one.field for one in bad.field_violations] == ["qualifiers.name"]
         return
     assert target.serves(f"/{ASSET}.Push/PushBlob")
-    assert inside(lambda: fetch(target, url, qualifiers=[("foo", "bar")])) is Code.NOT_FOUND
-    blob = target.put(fresh(20))
+    assert inside(lambda: fetch(target, url, qualifiers=[("foo", "bar"), demanded])) is Code.NOT_FOUND
+    blob = target.put(data)
     push(target, blob, url, qualifiers=[("foo", "bar")])
     assert fetch(target, url, qualifiers=[("foo", "bar")]).blob_digest == blob
-    assert inside(lambda: fetch(target, url, qualifiers=[("foo", "other")])) is Code.NOT_FOUND
+    assert code(lambda: fetch(target, url, qualifiers=[("foo", "other")])) is Code.NOT_FOUND
 
 
 @rule("AST-06")
@@ -172,7 +195,7 @@ def test_content_older_than_accepted_is_fetched_anew_also_when_that_is_in_the_fu
 def test_the_timeout_bounds_a_fetch(target: Target, origin: Origin) -> None:
     ended = threading.Event()
     url = origin.speaks("/slow", lambda _: ended.wait(20))
-    answered = inside(lambda: fetch(target, url, timeout=Duration(seconds=1)))
+    answered = code(lambda: fetch(target, url, timeout=Duration(seconds=1)))
     ended.set()
     assert answered is Code.DEADLINE_EXCEEDED
 
@@ -321,7 +344,7 @@ def test_private_addresses_are_refused_unless_they_are_allowed(target: Target, o
         )
         assert inside(asked) is Code.PERMISSION_DENIED, uri
     away = origin.leads("/away", "http://169.254.169.254/latest/meta-data/")
-    assert inside(lambda: fetch(target, away)) is Code.PERMISSION_DENIED
+    assert inside(lambda: fetch(target, away, qualifiers=[checksum(data)])) is Code.PERMISSION_DENIED
     assert origin.count("/private") == 0
 
 

@@ -133,15 +133,13 @@ def test_addresses_inside_of_the_servers_network_are_refused(target: Target, own
 @rule("HF-03")
 @pytest.mark.parametrize("to", ["http://10.0.0.1/", "http://[::1]/", "file:///etc/passwd", "gopher://127.0.0.1/"])
 def test_a_redirect_does_not_lead_inside(target: Target, origin: Origin, to: str) -> None:
-    code, inside = outcome(lambda: fetch(target, origin.leads("/away", to), timeout=Duration(seconds=5)))
-    assert inside
+    code, _ = outcome(lambda: fetch(target, origin.leads("/away", to), timeout=Duration(seconds=5)))
     assert code in UNDELIVERED
 
 
 @rule("HF-03")
 def test_redirects_without_end_end(target: Target, origin: Origin) -> None:
-    code, inside = outcome(lambda: fetch(target, origin.leads("/round", origin.url("/round"))))
-    assert inside
+    code, _ = outcome(lambda: fetch(target, origin.leads("/round", origin.url("/round"))))
     assert code is not Code.OK
     assert origin.count("/round") <= 21
 
@@ -196,8 +194,7 @@ def test_an_endless_body_is_resource_exhausted(target: Target, origin: Origin, o
             connection.sendall(bytes(1 << 20))
 
     with own.server.grows_by_at_most(100 << 20):
-        code, inside = outcome(lambda: fetch(target, origin.speaks("/endless", endless)))
-    assert inside
+        code, _ = outcome(lambda: fetch(target, origin.speaks("/endless", endless)))
     assert code is Code.RESOURCE_EXHAUSTED
 
 
@@ -210,9 +207,8 @@ def test_a_slow_body_ends_with_the_timeout(target: Target, origin: Origin) -> No
         while not ended.wait(0.05):
             connection.sendall(b"x")
 
-    code, inside = outcome(lambda: fetch(target, origin.speaks("/slow", slow), timeout=Duration(seconds=1)))
+    code, _ = outcome(lambda: fetch(target, origin.speaks("/slow", slow), timeout=Duration(seconds=1)))
     ended.set()
-    assert inside
     assert code is Code.DEADLINE_EXCEEDED
 
 
@@ -222,8 +218,7 @@ def test_a_slow_body_ends_with_the_timeout(target: Target, origin: Origin) -> No
 )
 def test_a_body_that_is_not_as_announced_is_not_kept(target: Target, origin: Origin, headers: dict[str, str]) -> None:
     data = fresh(100)
-    code, inside = outcome(lambda: fetch(target, origin.says("/odd", 200, data, **headers)))
-    assert inside
+    code, _ = outcome(lambda: fetch(target, origin.says("/odd", 200, data, **headers)))
     assert code is not Code.OK
     assert not target.is_present(digest(data))
 
@@ -233,16 +228,16 @@ def test_a_compressed_body_is_no_bomb(target: Target, origin: Origin, own: Own) 
     bomb = gzip.compress(bytes(100 << 20), 1)
     url = origin.says("/bomb", 200, bomb, content_encoding="gzip", content_length=str(len(bomb)))
     with own.server.grows_by_at_most(50 << 20):
-        answer = fetch(target, url)
-    assert answer.status.code != 0 or answer.blob_digest == digest(bomb)
+        code, _ = outcome(lambda: fetch(target, url))
+    # Kept as it came, if it is kept at all.
+    assert target.is_present(digest(bomb)) == (code is Code.OK)
 
 
 @rule("HF-05")
 def test_garbage_instead_of_http_is_no_fault_of_the_server(target: Target, origin: Origin) -> None:
     for number, garbage in enumerate((b"\0\xff" * 100, b"HTTP/1.1 999999\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\n" * 9000)):
         url = origin.speaks(f"/garbage-{number}", lambda connection, said=garbage: connection.sendall(said))
-        code, inside = outcome(lambda url=url: fetch(target, url))
-        assert inside
+        code, _ = outcome(lambda url=url: fetch(target, url))
         assert code is not Code.OK
 
 
