@@ -26,6 +26,8 @@ MEMORY_INSTANCE: Final = "memory"
 """An instance without a disk, for tests with very many blobs."""
 CLOSED_INSTANCE: Final = "closed"
 """An instance whose action cache and assets take no updates."""
+HAND_INSTANCE: Final = "hand"
+"""An instance whose workers are the tests themselves, at `Own.hand_address`."""
 HASTY_INSTANCE: Final = "hasty"
 """An instance that gives up a broken upload after a second."""
 _PATIENCE_SECONDS: Final = 30.0
@@ -139,7 +141,7 @@ class Own:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.server = Process("server", HERE / "server.json5", folder / "server")
-        self.address, self.private_address, self.identified_address = self.server.addresses
+        self.address, self.private_address, self.identified_address, self.hand_address = self.server.addresses
         self.workers: list[Process] = []
 
     def start_worker(self, **environment: str) -> Process:

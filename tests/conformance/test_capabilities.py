@@ -129,7 +129,7 @@ def test_node_properties_are_those_that_workers_can_capture(target: Target) -> N
 
 @departure("CAP-13")
 def test_the_names_of_platform_properties_stand_where_node_properties_should(target: Target) -> None:
-    assert set(execution(target).supported_node_properties) == {"OSFamily", "cpu_count"}
+    assert set(execution(target).supported_node_properties) == {"OSFamily", "ISA", "cpu_count"}
 
 
 @rule("CAP-14")

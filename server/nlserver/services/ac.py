@@ -14,7 +14,8 @@ from nlserver.reapi.digest import Digest, Function, digest_of, function_of, is_e
 from nlserver.service import Context, InstanceSpec, Service, instance
 from nlserver.spec import Site, Text
 from nlserver.store import Missing, Store, store_named
-from nlserver.transfer.limits import MOST_INLINE_BYTES, MOST_RESULT_BYTES
+from nlserver.transfer.inlining import anything_wanted, inline
+from nlserver.transfer.limits import MOST_RESULT_BYTES
 
 _NOBODY: Final = "unknown"
 
@@ -63,9 +64,9 @@ class Ac(Service):
         action = digest_of(request.action_digest, function_of(request.digest_function, self._default))
         data, result = await _stored(store, action)
         blobs = self._cas.get(request.instance_name)
-        if blobs is None or not (request.inline_stdout or request.inline_stderr or request.inline_output_files):
+        if blobs is None or not anything_wanted(request):
             return data
-        await _inline(result, request, blobs, action.function, MOST_RESULT_BYTES - len(data))
+        await inline(result, request, blobs, action.function, MOST_RESULT_BYTES - len(data))
         return result
 
     async def UpdateActionResult(
@@ -154,35 +155,3 @@ def _paths(result: remote_execution_pb2.ActionResult, links: set[str]) -> Iterat
     for directory in result.output_directories:
         yield directory.path
     yield from links
-
-
-async def _inline(
-    result: remote_execution_pb2.ActionResult,
-    request: remote_execution_pb2.GetActionResultRequest,
-    blobs: Store,
-    function: Function,
-    room: int,
-) -> None:
-    """Put small outputs that the client asked for into the answer; the digests stay (REAPI v2, GetActionResult)."""
-
-    async def content(message: remote_execution_pb2.Digest, present: bytes) -> bytes:
-        nonlocal room
-        size = message.size_bytes
-        if present or not 0 < size <= min(MOST_INLINE_BYTES, room):
-            return present
-        try:
-            data = await blobs.get(digest_of(message, function), MOST_INLINE_BYTES)
-        except Error:
-            # A hint: whoever needs the blob asks for it and learns what is wrong.
-            return b""
-        room -= len(data)
-        return data
-
-    if request.inline_stdout:
-        result.stdout_raw = await content(result.stdout_digest, result.stdout_raw)
-    if request.inline_stderr:
-        result.stderr_raw = await content(result.stderr_digest, result.stderr_raw)
-    wanted = frozenset(request.inline_output_files)
-    for file in result.output_files:
-        if file.path in wanted:
-            file.contents = await content(file.digest, file.contents)

@@ -10,7 +10,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 from google.longrunning import operations_pb2
@@ -32,6 +32,8 @@ from nlserver.scheduler import Scheduler, scheduler_named, wall
 from nlserver.service import Context, InstanceSpec, Service, instance
 from nlserver.spec import Site, Text
 from nlserver.store import Missing, Store, store_named
+from nlserver.transfer.inlining import Hints, anything_wanted, inline
+from nlserver.transfer.limits import MOST_RESULT_BYTES
 
 _LARGEST_MESSAGE_BYTES: Final = 10 << 20
 # Bazel gives up after 60 s without news, and proxies cut streams that are silent for as long.
@@ -114,7 +116,10 @@ class ExecutionService(Service):
                 raise
             await context.write(self._refused(request.instance_name, digest, error))
             return
-        await self._report(served.scheduler.submit(wanted), context)
+        states = served.scheduler.submit(wanted)
+        if anything_wanted(request):
+            states = inlined(states, request, served.store)
+        await self._report(states, context)
 
     async def WaitExecution(self, request: remote_execution_pb2.WaitExecutionRequest, context: Context) -> None:
         """Reports on an operation again (REAPI v2)."""
@@ -332,6 +337,21 @@ class Repeating:
     def _rest(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+
+async def inlined(
+    states: AsyncGenerator[OperationState, None], hints: Hints, store: Store
+) -> AsyncGenerator[OperationState, None]:
+    """The same states, the last with the outputs that a client wants in it."""
+    async with aclosing(states):
+        async for state in states:
+            if not isinstance(state.outcome, Response):
+                yield state
+                continue
+            response = remote_execution_pb2.ExecuteResponse.FromString(state.outcome.data)
+            room = MOST_RESULT_BYTES - len(state.outcome.data)
+            await inline(response.result, hints, store, state.request.action.function, room)
+            yield replace(state, outcome=Response(response.SerializeToString()))
 
 
 def _response(outcome: Response | Failure) -> AnyMessage:

@@ -15,8 +15,12 @@ from typing import Final
 DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 """Not waiting and taking no terminal, since a file may become a FIFO or a device just before it is opened."""
+HERE: Final = -100
+"""Stands for no directory, where a path is absolute: AT_FDCWD."""
 _HANDLE: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _OWN: Final = 0o700
+_ENTER: Final = 0o500
+_READ: Final = 0o400
 
 _OPENAT2: Final = 437
 # linux/openat2.h
@@ -55,14 +59,23 @@ def opened(fd: int, name: str, flags: int) -> int:
         return os.open(name, flags, dir_fd=fd)
 
 
+def opened_directory(fd: int, name: str) -> int:
+    """A descriptor of a directory whose entries can be listed and opened."""
+    own = opened(fd, name, DIRECTORY)
+    if os.fstat(own).st_mode & _ENTER != _ENTER:
+        os.fchmod(own, _OWN)
+    return own
+
+
 def permit(fd: int, name: str) -> None:
-    """Let the owner of a file or directory do everything with it; not where the name stands for anything else."""
+    """Let the owner read a file, or do everything with a directory; not where the name stands for anything else."""
     handle = os.open(name, _HANDLE, dir_fd=fd)
     try:
         mode = os.fstat(handle).st_mode
-        if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
+        wanted = _OWN if stat.S_ISDIR(mode) else _READ if stat.S_ISREG(mode) else 0
+        if wanted:
             # A descriptor of this kind takes no fchmod, and a path would be a second look at the name.
-            os.chmod(f"/proc/self/fd/{handle}", _OWN)
+            os.chmod(f"/proc/self/fd/{handle}", stat.S_IMODE(mode) | wanted)
     finally:
         os.close(handle)
 

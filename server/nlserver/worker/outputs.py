@@ -48,7 +48,9 @@ _SPECIAL: Final = {
     stat.S_IFBLK: "a device",
 }
 # What opening a name says that stood for something else, or for anything at all, a moment ago.
-_CHANGED: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE))
+_CHANGED: Final = frozenset(
+    (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.ESTALE)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ class Collector:
         more than the bounds allow, and for what changes meanwhile.
         """
         with _failing("the execution root"):
-            root = os.open(self._root, beneath.DIRECTORY)
+            root = beneath.opened_directory(beneath.HERE, self._root)
         try:
             # More than the file system has: no store of this machine could keep it, and hashing it would take hours.
             space = os.fstatvfs(root)
@@ -227,7 +229,7 @@ class Collector:
         """The digest of a directory; its blob and those of all directories below it enter the closure."""
         if depth == 0:
             raise _too_much(f"output directories are nested more than {MOST_DEPTH} deep")
-        own = beneath.opened(fd, name, beneath.DIRECTORY)
+        own = beneath.opened_directory(fd, name)
         try:
             entries = [self._node(own, entry, _joined(path, entry), closure, depth) for entry in self._names(own)]
         finally:
@@ -304,7 +306,7 @@ def _descended(root: int, path: str) -> int | None:
     fd = os.dup(root)
     for segment in path.split("/") if path else ():
         try:
-            below = beneath.opened(fd, segment, beneath.DIRECTORY)
+            below = beneath.opened_directory(fd, segment)
         except (FileNotFoundError, NotADirectoryError):
             return None
         finally:

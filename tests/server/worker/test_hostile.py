@@ -119,7 +119,7 @@ async def reads(shop: Shop, name: str, content: str) -> None:
         "chmod 4444 in",
         "chmod u+w in; echo more >> in; rm in",
         "chmod u+w in; echo more >> in; mv ../work ../gone; mkdir ../work",
-        "chmod u+w in; echo more >> in; rm -r ../work; ln -s /etc ../work",
+        "chmod u+w in; echo more >> in; rm -r ../work; ln -s /nonexistent ../work",
         "chmod u+w in; echo more >> in; rm ../stdout; mkfifo ../stdout",
     ],
 )
