@@ -23,9 +23,7 @@ TIMED_OUT: Final = code_pb2.DEADLINE_EXCEEDED
 CANCELLED: Final = code_pb2.CANCELLED
 ABORTED: Final = code_pb2.ABORTED
 INTERNAL: Final = code_pb2.INTERNAL
-RETRIED_BY_BAZEL: Final = frozenset(
-    (CANCELLED, code_pb2.UNKNOWN, ABORTED, INTERNAL, code_pb2.UNAVAILABLE, EXHAUSTED)
-)
+RETRIED_BY_BAZEL: Final = frozenset((CANCELLED, code_pb2.UNKNOWN, ABORTED, INTERNAL, code_pb2.UNAVAILABLE, EXHAUSTED))
 """In the response of an operation; Bazel runs the action again then, five times."""
 _HARMLESS: Final = frozenset(("DebugInfo", "Help", "LocalizedMessage", "RequestInfo", "ResourceInfo"))
 _PRECONDITION_URL: Final = "type.googleapis.com/google.rpc.PreconditionFailure"
@@ -107,7 +105,9 @@ def uuid_bytes() -> bytes:
 
 def shell(target: Target, script: str, inputs: Mapping[str, Node] | None = None, **fields: Any) -> rx.Digest:
     """An Action that runs a shell script; fields of Command and of Action, and those of `action`."""
-    own = {name: fields.pop(name) for name in list(fields) if name in rx.Command.DESCRIPTOR.fields_by_name or name == "env"}
+    own = {
+        name: fields.pop(name) for name in list(fields) if name in rx.Command.DESCRIPTOR.fields_by_name or name == "env"
+    }
     if "platform" in own:
         fields["platform"] = own.pop("platform")
     return action(target, command("/bin/sh", "-c", script, **own), inputs, **fields)
@@ -184,9 +184,9 @@ def ended(target: Target, wanted: rx.Digest, function: str = "", **fields: Any) 
     try:
         return execute(target, wanted, function, **fields).end()
     except grpc.RpcError as error:
-        number, words = error.code().value[0], error.details()
-        assert error.code() is not Code.UNKNOWN, words
-        return rx.ExecuteResponse(status=status_pb2.Status(code=number, message=words))
+        ended_with, words = error.code(), error.details()
+    assert ended_with is not Code.UNKNOWN, words
+    return rx.ExecuteResponse(status=status_pb2.Status(code=ended_with.value[0], message=words))
 
 
 def run(target: Target, script: str, inputs: Mapping[str, Node] | None = None, **fields: Any) -> rx.ExecuteResponse:

@@ -93,7 +93,9 @@ def test_variables_that_change_how_programs_load_harm_only_the_action(target: Ta
 def test_the_environment_is_what_the_command_says(target: Target, worker: None) -> None:
     made = rx.Command(arguments=["/usr/bin/env", "-0"])
     made.environment_variables.extend([Variable(name="A", value="1\n2"), Variable(name="B", value="")])
-    seen = dict(one.partition("=")[::2] for one in stdout(target, ended(target, action(target, made))).split("\0") if one)
+    seen = dict(
+        one.partition("=")[::2] for one in stdout(target, ended(target, action(target, made))).split("\0") if one
+    )
     assert seen == {"A": "1\n2", "B": ""}
 
 
@@ -185,7 +187,9 @@ def test_a_working_directory_that_is_none_of_the_input_root_is_invalid(
     inputs = {"in": {"x": ""}, "file": "x", "link": rx.FileNode()}
     root = rx.Directory(
         files=[rx.FileNode(name="file", digest=target.put(b"x"))],
-        directories=[rx.DirectoryNode(name="in", digest=target.put(rx.Directory(symlinks=[{"name": "x", "target": "y"}])))],
+        directories=[
+            rx.DirectoryNode(name="in", digest=target.put(rx.Directory(symlinks=[{"name": "x", "target": "y"}])))
+        ],
         symlinks=[rx.SymlinkNode(name="link", target="/tmp")],
     )
     assert inputs
@@ -220,7 +224,10 @@ def test_the_actions_platform_goes_before_the_commands(target: Target, worker: N
 
 @rule("CMD-12")
 def test_unsorted_properties_are_taken(target: Target, worker: None, own: Own) -> None:
-    properties = [rx.Platform.Property(name="cpu_count", value="1"), rx.Platform.Property(name="OSFamily", value="linux")]
+    properties = [
+        rx.Platform.Property(name="cpu_count", value="1"),
+        rx.Platform.Property(name="OSFamily", value="linux"),
+    ]
     assert code(target, action(target, command("true"), platform=rx.Platform(properties=properties))) == 0
 
 

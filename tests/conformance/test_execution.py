@@ -13,9 +13,6 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from tests.conformance.actions import (
-    ABORTED,
-    CANCELLED,
-    INTERNAL,
     INVALID,
     PRECONDITION,
     RETRIED_BY_BAZEL,
@@ -28,14 +25,12 @@ from tests.conformance.actions import (
     blob,
     command,
     digests,
-    directory,
     ended,
     execute,
     metadata,
     missing_in,
     noise,
     pants_uploads_again,
-    platform,
     run,
     same,
     shell,
@@ -44,10 +39,10 @@ from tests.conformance.actions import (
     uuid_bytes,
     wait,
 )
-from tests.conformance.catalogue import departure, rule
+from tests.conformance.catalogue import rule
 from tests.conformance.hands import hands
 from tests.conformance.own import HAND_INSTANCE, HERE, Own, Process
-from tests.conformance.target import Code, Target, digest, fresh, not_applicable, refused, rx, until
+from tests.conformance.target import Code, Target, digest, fresh, not_applicable, refused, rx
 
 BIRTH = "cat /proc/sys/kernel/random/uuid"
 """Prints something else in each run."""
@@ -313,7 +308,8 @@ def test_a_failing_program_is_a_success_of_the_server(target: Target, worker: No
 
 @rule("EXE-22")
 @pytest.mark.parametrize(
-    ("program", "content"), [("nope", b""), ("./data", b"x"), ("./tool", Tool("#!/no/such/interpreter\n")), ("./dir", b"")]
+    ("program", "content"),
+    [("nope", b""), ("./data", b"x"), ("./tool", Tool("#!/no/such/interpreter\n")), ("./dir", b"")],
 )
 def test_a_program_that_cannot_start_is_not_tried_again(
     target: Target, worker: None, program: str, content: bytes | Tool
@@ -401,7 +397,9 @@ def test_server_logs_can_be_read(target: Target, worker: None) -> None:
 
 @rule("EXE-29")
 def test_small_outputs_are_inlined_where_they_are_asked_for(target: Target, worker: None) -> None:
-    wanted = shell(target, "echo out; echo err >&2; echo file > file; echo other > other", output_paths=["file", "other"])
+    wanted = shell(
+        target, "echo out; echo err >&2; echo file > file; echo other > other", output_paths=["file", "other"]
+    )
     response = ended(target, wanted, inline_stdout=True, inline_stderr=True, inline_output_files=["file"])
     result = response.result
     contents = {file.path: file.contents for file in result.output_files}
@@ -471,8 +469,8 @@ def test_streams_that_are_named_can_be_read(target: Target, worker: None) -> Non
 
 @rule("EXE-35", "EXE-42")
 def test_everything_that_a_result_names_is_in_the_cas_when_the_end_is_told(target: Target, worker: None) -> None:
-    script = "head -c 200000 /dev/urandom | tee out/a > out/b; mkdir out/d; echo x > out/d/e; head -c 90000 /dev/urandom; echo no >&2"
-    response = run(target, script, output_paths=["out/a", "out/d", "out"])
+    files = "head -c 200000 /dev/urandom | tee out/a > out/b; mkdir out/d; echo x > out/d/e"
+    response = run(target, f"{files}; head -c 90000 /dev/urandom; echo no >&2", output_paths=["out/a", "out/d", "out"])
     assert response.status.code == 0
     named = list(digests(response))
     assert len(named) >= 5
@@ -509,7 +507,9 @@ def test_a_blob_that_is_no_action_is_invalid(target: Target, worker: None) -> No
 def test_outputs_have_the_functions_of_their_action(target: Target, worker: None) -> None:
     if "BLAKE3" not in target.functions:
         not_applicable("BLAKE3 is not announced")
-    response = run(target, "cat in; mkdir out; cp in out/f", {"in": "x" * 99_999}, output_paths=["out"], function="BLAKE3")
+    response = run(
+        target, "cat in; mkdir out; cp in out/f", {"in": "x" * 99_999}, output_paths=["out"], function="BLAKE3"
+    )
     assert response.result.stdout_digest == digest(b"x" * 99_999, "BLAKE3")
     (output,) = response.result.output_directories
     tree = rx.Tree.FromString(blob(target, output.tree_digest, "BLAKE3"))

@@ -7,6 +7,9 @@ from collections.abc import Generator
 import pytest
 
 from tests.fuzz import executions
+from tests.server.worker.conftest import cas, cas_spec, runner, shop, site, workspace
+
+__all__ = ["cas", "cas_spec", "runner", "shop", "site", "workspace"]
 
 _NAME = "fuzz executions"
 

@@ -57,7 +57,9 @@ modes = st.sampled_from([0o644, 0o755, 0o444, 0o555, 0, 0o6755, 0o200, 0o100, 0o
 files = st.builds(File, st.one_of(st.binary(max_size=9), st.sampled_from([0, 65_536, 65_537]).map(bytes)), modes)
 links = st.builds(
     Link,
-    st.sampled_from([b"a", b"../secret", b"{secret}", b"{secret}/..", b".", b"loop", b"{root}/a", b"\xff", b"/nonexistent"]),
+    st.sampled_from(
+        [b"a", b"../secret", b"{secret}", b"{secret}/..", b".", b"loop", b"{root}/a", b"\xff", b"/nonexistent"]
+    ),
 )
 _KINDS: Final = [stat.S_IFIFO, stat.S_IFSOCK, *([stat.S_IFCHR, stat.S_IFBLK] if os.geteuid() == 0 else [])]
 leaves = st.one_of(

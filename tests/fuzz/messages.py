@@ -19,7 +19,24 @@ KNOWN = (b"", b"abc", b"x" * 70_000, b"\x0a\x00")
 
 # U+0085 and U+2028 end lines for some; U+FF0F looks like a slash; U+202E turns the reading direction.
 HOSTILE = [
-    *("", ".", "..", "/", "//", "a/b", "../x", "a/../b", "/nonexistent/x", "\0", "a\0b", "a\n", "\r\n", " ", "-rf", "~"),
+    *(
+        "",
+        ".",
+        "..",
+        "/",
+        "//",
+        "a/b",
+        "../x",
+        "a/../b",
+        "/nonexistent/x",
+        "\0",
+        "a\0b",
+        "a\n",
+        "\r\n",
+        " ",
+        "-rf",
+        "~",
+    ),
     *("a=b", "%2e%2e%2f", "${HOME}", "`id`", "\x1b[31m", "\x85", "\u2028", "\uff0f", "\u202e", "\U0001f600", "con"),
     *("x" * 255, "x" * 256, "\u00e9" * 128, "y" * 5000),
     *("blobs", "uploads", "operations/x", "a/b", "main", "sha256", "blake3", "zstd"),

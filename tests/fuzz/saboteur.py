@@ -1,7 +1,7 @@
 """A program that actions of the tests run: it does the deeds that it is told to, to nothing but its own directories.
 
-It works below two descriptors that it opens first, its working directory and the one above, and follows no link, so that
-whatever harm comes to another place was done by the worker. Standard library alone.
+It works below two descriptors that it opens first, its working directory and the one above, and follows no link, so
+that whatever harm comes to another place was done by the worker. Standard library alone.
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ from tests.fuzz.executions import fuzz
 from tests.fuzz.filesystem import SECRET
 from tests.fuzz.messages import messages, names
 from tests.fuzz.test_protobuf import command_fields, relative
-from tests.server.worker.conftest import cas, cas_spec, runner, shop, site, workspace  # noqa: F401 - fixtures
 from tests.server.worker.shop import Shop, left
 
 OURS = (Code.INTERNAL, Code.UNKNOWN, Code.UNAVAILABLE, Code.DATA_LOSS)

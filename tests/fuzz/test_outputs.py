@@ -13,6 +13,7 @@ import pytest
 from hypothesis import strategies as st
 from nlserver.errors import Code, Error
 from nlserver.proto import remote_execution_pb2 as re_pb
+from nlserver.reapi.action import Outputs
 from nlserver.reapi.digest import Function, digest_of, of
 from nlserver.worker.finish import Stop
 from nlserver.worker.outputs import Blobs, Collector, OnDisk
@@ -45,7 +46,9 @@ def workspace(tmp_path: Path, secret: Path) -> Iterator[Workspace]:
 def collect(own: ActionDirectory, paths: list[str], *, modern: bool) -> tuple[re_pb.ActionResult, Blobs, Code]:
     result, blobs = re_pb.ActionResult(), Blobs(Function.SHA256)
     try:
-        Collector(Stop(), own.root, own.path, blobs, result).collect([(path, path) for path in paths], modern=modern)
+        Collector(Stop(), own.root, own.path, blobs, result).collect(
+            Outputs(tuple((path, path) for path in paths), modern)
+        )
     except Error as error:
         str(error).encode()
         return result, blobs, error.code
@@ -132,8 +135,9 @@ root, secret, beside = sys.argv[1:]
 os.chdir(root)
 open(beside + "/ready", "w").close()
 kinds = [
-    lambda name: os.symlink(secret, name), lambda name: os.symlink(os.path.dirname(secret), name), lambda name: os.mkfifo(name),
-    lambda name: os.mkdir(name), lambda name: os.mkdir(name, 0), lambda name: open(name, "w").write("x" * 70000),
+    lambda name: os.symlink(secret, name), lambda name: os.symlink(os.path.dirname(secret), name),
+    lambda name: os.mkfifo(name), lambda name: os.mkdir(name), lambda name: os.mkdir(name, 0),
+    lambda name: open(name, "w").write("x" * 70000),
     lambda name: os.symlink("..", name), lambda name: os.close(os.open(name, os.O_CREAT, 0)),
 ]
 

@@ -9,12 +9,12 @@ from nlserver.dispatch.properties import Needs, Offer
 
 def fits(needs: Needs, has: Offer) -> bool:
     """Whether this worker, with nothing else to do, could run an action with these needs."""
-    values = has.values
+    values, pairs = has.values, has.pairs
     return (
-        all(values.get(name) == value for name, value in needs.exact)
+        pairs.issuperset(needs.exact)
         and all(has.amounts.get(name, -1) >= amount for name, amount in needs.minimum)
         and all(name in values for name in needs.present)
-        and all(values.get(name, value) == value for name, value in needs.unlisted)
+        and all(name not in values or (name, value) in pairs for name, value in needs.unlisted)
     )
 
 
@@ -27,7 +27,7 @@ def differences(needs: Needs, has: Offer) -> Iterator[str]:
     """For each property that keeps this worker from ever running the action: what it offers and what is asked."""
     values = has.values
     for name, value in needs.exact:
-        if values.get(name) != value:
+        if (name, value) not in has.pairs:
             yield _difference(name, values.get(name), value)
     for name, amount in needs.minimum:
         if has.amounts.get(name, -1) < amount:
@@ -36,7 +36,7 @@ def differences(needs: Needs, has: Offer) -> Iterator[str]:
         if name not in values:
             yield f"offers no {name}"
     for name, value in needs.unlisted:
-        if values.get(name, value) != value:
+        if name in values and (name, value) not in has.pairs:
             yield _difference(name, values[name], value)
 
 

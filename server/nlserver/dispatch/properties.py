@@ -1,7 +1,7 @@
 """Platform properties, typed: what an action needs and what a worker offers, ready to be compared.
 
 The types are the operator's (`supported_platform_properties`); names that they do not list are `unlisted`. Where a
-name comes several times, the last value counts, on both sides (NativeLink behaviour).
+name comes several times, every value counts on both sides, and of amounts the largest (REAPI v2, Platform).
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class PropertyKind(StrEnum):
 class Needs:
     """What an action asks of a worker, sorted by name, so that equal needs are equal values.
 
-    `exact` must be equal, `minimum` at least as much, `present` merely there, `unlisted` equal where it is there.
+    `exact` must be there with this value, `minimum` at least as much, `present` with any value, `unlisted` with this
+    value where it is there.
     """
 
     exact: Properties = ()
@@ -47,8 +48,9 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a worker has: the value of each property, and the amounts of the countable ones."""
+    """What a worker has: each property with each of its values, the same for people, and amounts of the countable."""
 
+    pairs: frozenset[tuple[str, str]]
     values: Mapping[str, str]
     amounts: Mapping[str, int]
 
@@ -60,21 +62,27 @@ Kinds = Mapping[str, PropertyKind]
 def needs_of(properties: Properties, kinds: Kinds) -> Needs:
     """The needs of an action with these properties. Raises Error INVALID_ARGUMENT for a `minimum` that is no number."""
     by_kind: dict[PropertyKind | None, list[tuple[str, str]]] = {}
-    for name, value in sorted(dict(properties).items()):
+    for name, value in sorted(set(properties)):
         by_kind.setdefault(kinds.get(name), []).append((name, value))
+    minimum: dict[str, int] = {}
+    for name, value in by_kind.get(PropertyKind.MINIMUM, ()):
+        minimum[name] = max(minimum.get(name, 0), amount(name, value))
     return Needs(
         exact=tuple(by_kind.get(PropertyKind.EXACT, ())),
-        minimum=tuple((name, amount(name, value)) for name, value in by_kind.get(PropertyKind.MINIMUM, ())),
-        present=tuple(name for name, _ in by_kind.get(PropertyKind.PRIORITY, ())),
+        minimum=tuple(minimum.items()),
+        present=tuple(dict.fromkeys(name for name, _ in by_kind.get(PropertyKind.PRIORITY, ()))),
         unlisted=tuple(by_kind.get(None, ())),
     )
 
 
 def offer_of(properties: Properties, kinds: Kinds) -> Offer:
     """The offer of a worker with these properties. Raises Error INVALID_ARGUMENT for a `minimum` that is no number."""
-    values = dict(properties)
-    amounts = {name: amount(name, value) for name, value in values.items() if kinds.get(name) is PropertyKind.MINIMUM}
-    return Offer(values, amounts)
+    values: dict[str, list[str]] = {}
+    for name, value in properties:
+        values.setdefault(name, []).append(value)
+    counted = (name for name in values if kinds.get(name) is PropertyKind.MINIMUM)
+    amounts = {name: max(amount(name, value) for value in values[name]) for name in counted}
+    return Offer(frozenset(properties), {name: " ".join(v) for name, v in values.items()}, amounts)
 
 
 def amount(name: str, value: str) -> int:

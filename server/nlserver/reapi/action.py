@@ -36,11 +36,14 @@ _NODE_PROPERTIES: Final = frozenset(("MTime", "UnixMode", "mtime", "unix_mode"))
 class Outputs:
     """What an action shall leave: each path as the command declares it, and from the input root, without `..`.
 
-    `modern` where `output_paths` declares them; otherwise they come from the lists of REAPI 2.0.
+    `modern` where `output_paths` declares them; otherwise they come from the lists of REAPI 2.0, and those that stand
+    in one of them alone must be `files` or `directories`.
     """
 
     paths: tuple[tuple[str, str], ...]
     modern: bool
+    files: frozenset[str] = frozenset()
+    directories: frozenset[str] = frozenset()
 
     @property
     def parents(self) -> tuple[str, ...]:
@@ -228,12 +231,15 @@ def outputs_of(found: re_pb.Command) -> Outputs:
     A path in both lists is taken, as Buck2 sends it. Raises Error INVALID_ARGUMENT for paths that are absolute, not
     in plain form, or lead out of the input root.
     """
-    modern = bool(found.output_paths)
     declared = list(found.output_paths) or [*found.output_files, *found.output_directories]
     if len(declared) > MOST_OUTPUTS:
         raise invalid(f"the Command declares {len(declared)} outputs; {MOST_OUTPUTS} are the most")
     base = working_directory_of(found)
-    return Outputs(tuple((path, resolved(path, base)) for path in dict.fromkeys(declared)), modern)
+    paths = tuple((path, resolved(path, base)) for path in dict.fromkeys(declared))
+    if found.output_paths:
+        return Outputs(paths, modern=True)
+    files, directories = frozenset(found.output_files), frozenset(found.output_directories)
+    return Outputs(paths, modern=False, files=files - directories, directories=directories - files)
 
 
 def working_directory_of(found: re_pb.Command) -> str:

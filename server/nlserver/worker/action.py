@@ -265,7 +265,7 @@ class _Run:
             result.stdout_raw = outputs.add_stream(stop, found.blobs, own.stdout, result.stdout_digest)
             result.stderr_raw = outputs.add_stream(stop, found.blobs, own.stderr, result.stderr_digest)
             collector = outputs.Collector(stop, own.root, own.path, found.blobs, result)
-            collector.collect(wanted.paths, modern=wanted.modern)
+            collector.collect(wanted)
         except Error as error:
             found.failure = error
         if not found.blobs.files:

@@ -11,7 +11,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Final, Protocol
 from nlserver import fs
 from nlserver.errors import Code, Error, invalid
 from nlserver.proto import remote_execution_pb2 as re_pb
+from nlserver.reapi.action import Outputs
 from nlserver.reapi.digest import EMPTY, Digest, Function, hasher, is_empty
 from nlserver.reapi.parallel import each
 from nlserver.reapi.tree import Entry, File, Subdirectory, Symlink, blob_of, directory, set_digest, tree_blob
@@ -157,12 +158,12 @@ class Collector:
         self._directory_bytes_left = MOST_DIRECTORY_BYTES
         self._holes_left = 0
 
-    def collect(self, outputs: Iterable[tuple[str, str]], *, modern: bool) -> None:
-        """Add each output that exists: (path as declared, path from the execution root).
+    def collect(self, wanted: Outputs) -> None:
+        """Add each output that exists. Where `output_paths` declared them, symlinks go to `output_symlinks` as well.
 
-        `modern` where `output_paths` declared them (REAPI v2.1): symlinks then go to `output_symlinks` as well.
-        Raises Error INVALID_ARGUMENT for a special file, FAILED_PRECONDITION for a name that no message can hold, for
-        more than the bounds allow, and for what changes meanwhile.
+        Raises Error INVALID_ARGUMENT for a special file, FAILED_PRECONDITION for an output of another kind than the
+        lists of REAPI 2.0 say, for a name that no message can hold, for more than the bounds allow, and for what
+        changes meanwhile.
         """
         with _failing("the execution root"):
             root = beneath.opened_directory(beneath.HERE, self._root)
@@ -170,14 +171,14 @@ class Collector:
             # More than the file system has: no store of this machine could keep it, and hashing it would take hours.
             space = os.fstatvfs(root)
             self._holes_left = space.f_blocks * space.f_frsize
-            for declared, path in outputs:
+            for declared, path in wanted.paths:
                 self._stop.check()
                 with _failing(f"output {path!r}"):
-                    self._one(root, declared, path, modern)
+                    self._one(root, declared, path, wanted)
         finally:
             os.close(root)
 
-    def _one(self, root: int, declared: str, path: str, modern: bool) -> None:
+    def _one(self, root: int, declared: str, path: str, wanted: Outputs) -> None:
         parent, _, name = path.rpartition("/")
         fd = _descended(root, parent)
         if fd is None:
@@ -185,7 +186,8 @@ class Collector:
         try:
             found = _status(fd, name or ".")
             if found is not None:
-                self._entry(fd, declared, path, name or ".", found, modern)
+                _check_kind(wanted, declared, found)
+                self._entry(fd, declared, path, name or ".", found, wanted.modern)
         finally:
             os.close(fd)
 
@@ -335,6 +337,13 @@ def _check_text(text: str, path: str) -> None:
     except UnicodeEncodeError:
         shown = os.fsencode(path).decode(errors="backslashreplace")
         raise Error(Code.FAILED_PRECONDITION, f"output '{shown}' has a name that is not UTF-8") from None
+
+
+def _check_kind(wanted: Outputs, declared: str, found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode) and declared in wanted.files:
+        raise Error(Code.FAILED_PRECONDITION, f"output {declared!r} is a directory; output_files says it is a file")
+    if stat.S_ISREG(found.st_mode) and declared in wanted.directories:
+        raise Error(Code.FAILED_PRECONDITION, f"output {declared!r} is a file; output_directories says otherwise")
 
 
 def _special(path: str, found: os.stat_result) -> Error:

@@ -41,6 +41,17 @@ def test_needs_are_equal_whatever_the_order_of_the_properties() -> None:
     assert one == other == Needs(exact=(("os", "linux"),), minimum=(("cpu", 2),), unlisted=(("silo", "a"),))
 
 
+def test_every_value_of_a_property_is_asked_for_and_offered() -> None:
+    has = offer_of((("os", "linux"), ("os", "posix"), ("cpu", "2"), ("cpu", "8"), ("silo", "a"), ("silo", "b")), KINDS)
+    assert fits(needs_of((("os", "posix"), ("os", "linux"), ("cpu", "8"), ("silo", "a")), KINDS), has)
+    needs = needs_of((("os", "linux"), ("os", "plan9"), ("cpu", "1"), ("cpu", "9"), ("silo", "c")), KINDS)
+    assert list(differences(needs, has)) == [
+        "offers os=linux posix, asked plan9",
+        "offers cpu=2 8, asked 9",
+        "offers silo=a b, asked c",
+    ]
+
+
 @given(PROPERTIES, PROPERTIES)
 def test_a_worker_fits_exactly_when_nothing_differs(asked, offered) -> None:
     needs, has = needs_of(asked, KINDS), offer_of(offered, KINDS)

@@ -122,7 +122,9 @@ def test_outputs_are_resolved_against_the_working_directory_and_keep_their_words
 
 def test_the_old_lists_count_only_without_output_paths():
     old = re_pb.Command(arguments=["a"], output_files=["d/f", "both"], output_directories=["dir", "both"])
-    assert outputs_of(old) == Outputs((("d/f", "d/f"), ("both", "both"), ("dir", "dir")), modern=False)
+    files, directories = frozenset(("d/f",)), frozenset(("dir",))
+    paths = (("d/f", "d/f"), ("both", "both"), ("dir", "dir"))
+    assert outputs_of(old) == Outputs(paths, modern=False, files=files, directories=directories)
     old.output_paths.append("new")
     assert outputs_of(old) == Outputs((("new", "new"),), modern=True)
 

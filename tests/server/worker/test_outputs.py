@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from nlserver.errors import Code, Error
 from nlserver.proto import remote_execution_pb2 as re_pb
+from nlserver.reapi.action import Outputs
 from nlserver.reapi.digest import Digest, Function, digest_of, of
 from nlserver.reapi.tree import tree_of
 from nlserver.spec import Site
@@ -21,7 +22,9 @@ def collected(root: Path, *paths: str, modern: bool = True) -> tuple[re_pb.Actio
     result, blobs = re_pb.ActionResult(), Blobs(Function.SHA256)
     staging = root.parent / f"{root.name}.staging"
     staging.mkdir(exist_ok=True)
-    Collector(Stop(), str(root), str(staging), blobs, result).collect([(path, path) for path in paths], modern=modern)
+    Collector(Stop(), str(root), str(staging), blobs, result).collect(
+        Outputs(tuple((path, path) for path in paths), modern)
+    )
     return result, blobs
 
 
@@ -198,7 +201,7 @@ def test_collecting_stops_when_it_is_told_to(tmp_path: Path) -> None:
     stop.wish()
     collector = Collector(stop, str(tmp_path), str(tmp_path), Blobs(Function.SHA256), re_pb.ActionResult())
     with pytest.raises(Error, match="stopped"):
-        collector.collect([("a", "a")], modern=True)
+        collector.collect(Outputs((("a", "a"),), True))
 
 
 def test_a_stream_that_was_never_made_is_empty(tmp_path: Path) -> None:
