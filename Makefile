@@ -48,8 +48,9 @@ fmt: $(READY) ## Format the code and mend what can be mended
 fuzz: $(READY) ## Fuzz for longer: FUZZ_TIMES=N multiplies the number of examples (100 unless stated)
 	FUZZ_TIMES=$${FUZZ_TIMES:-100} $(PYTHON) -m pytest -n auto tests/fuzz
 
-bench: $(READY) ## Measure: every script of tests/bench
-	@for script in tests/bench/*.py; do echo "== $$script"; $(PYTHON) "$$script" || exit 1; done
+bench: $(READY) ## Measure everything, also peers, and write the figures into docs/performance.md
+	sh .ci/install-real-clients.sh
+	$(PYTHON) tests/bench/report.py $(SECTIONS)
 
 proto: $(READY) ## Generate the protobuf modules from their sources
 	$(PYTHON) server/nlserver/proto/generate.py

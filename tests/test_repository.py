@@ -48,6 +48,16 @@ def test_every_source_file_that_a_document_names_exists(document: Path) -> None:
     assert missing == []
 
 
+def test_every_section_that_is_measured_has_its_place_on_the_page_and_its_script() -> None:
+    page = re.findall(
+        r"<!-- measured: ([a-z]+) -->\n.*?<!-- end -->", (ROOT / "docs/performance.md").read_text(), re.DOTALL
+    )
+    script = (ROOT / "tests/bench/report.py").read_text()
+    sections = dict(re.findall(r'^    "([a-z]+)": \((?:"([a-z_]+\.py)")?', script, re.MULTILINE))
+    assert page == list(sections)
+    assert all((ROOT / "tests/bench" / name).is_file() for name in sections.values() if name)
+
+
 def test_the_changelog_has_a_place_for_what_is_not_released() -> None:
     assert "\n## [Unreleased]\n" in (ROOT / "CHANGELOG.md").read_text()
 

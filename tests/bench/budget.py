@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Final
 
 import uvloop
+from finding import memory_mib
 from nlserver import grpc_environment
-from proof import Cluster, pss_mib
+from proof import Cluster
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
@@ -131,9 +132,9 @@ def main() -> None:
             _, said = cluster.up(workers)
             items = json.loads(cluster.nlctl("ps", "-o", "json"))["items"]
             parts = {"client": os.getpid(), **{part["name"]: part["pid"] for part in items}}
-            print("memory (PSS):", ", ".join(f"{name} {pss_mib(pid):.1f}" for name, pid in parts.items()), "MiB")
+            print("memory (PSS):", ", ".join(f"{name} {memory_mib(pid):.1f}" for name, pid in parts.items()), "MiB")
             uvloop.run(run(said["endpoints"], parts, actions, at_a_time))
-            print("memory (PSS):", ", ".join(f"{name} {pss_mib(pid):.1f}" for name, pid in parts.items()), "MiB")
+            print("memory (PSS):", ", ".join(f"{name} {memory_mib(pid):.1f}" for name, pid in parts.items()), "MiB")
         finally:
             cluster.down("--wipe")
 

@@ -18,13 +18,18 @@ from pathlib import Path
 from typing import Any, Final
 
 import servers
-from finding import note
+from finding import HEAD, Finding, figure, note, show
 from proof import Cluster
 
 from nlctl.bench.report import human_megabytes, human_share, human_value
 from nlctl.bench.row import Row
 
 _NLCTL: Final = Path(sys.executable).with_name("nlctl")
+_SMALL: Final = ("find-1", "ac-get", "batch-read-10x1KiB")
+_GOALS: Final = {
+    "nlserver": {**dict.fromkeys(_SMALL, 0.7), "read-64MiB": 0.7, "write-64MiB": 0.7},
+    "nlserver-lz4": {"read-64MiB": 0.35, "write-64MiB": 0.35},
+}
 _CACHE_SUITES: Final = ("cas", "ac", "mix")
 
 
@@ -88,6 +93,27 @@ def _cost(row: Row) -> str:
     return human_value(row.server_cpu_us) if row.server_cpu_us else ""
 
 
+def goals(rows: Sequence[Row]) -> Iterator[Finding]:
+    """What is wanted of our own servers, as shares of what bare gRPC did in the same rounds."""
+    for target, wanted in _GOALS.items():
+        for name, least in wanted.items():
+            for row in rows:
+                if row.target == target and row.line == name and row.of_bare_rounds:
+                    yield figure(f"{row.what}, {target}: share of bare gRPC", row.of_bare_rounds, "", least=least)
+                    cost = [row.of_bare_cpu] if row.of_bare_cpu else []
+                    if cost and row.line in _SMALL:
+                        yield figure(f"{row.what}, {target}: the same in processor time", cost, "")
+
+
+def many_digests() -> Finding:
+    """One question about 10,000 digests after the other."""
+    with tempfile.TemporaryDirectory() as scratch, servers.cas(Path(scratch) / "cas") as server:
+        options = ["--line", "find-10000", "-j", "1", "--loaders", "1"]
+        [row] = [row for row in bench(["cas"], [server.target], options) if not row.bare]
+    assert row.loop_p50_ms is not None
+    return figure("FindMissingBlobs, 10,000 digests, one call at a time: median", [row.loop_p50_ms], "ms", most=40.0)
+
+
 def reasons(rows: Sequence[Row]) -> Iterator[str]:
     """What could not be measured and why, and calls that failed."""
     for row in rows:
@@ -106,6 +132,10 @@ def main() -> None:
         note("executors")
         rows += executors(options)
     print("\n".join([*tables(rows), *reasons(rows)]))
+    if "cas" in chosen:
+        print(f"\n{HEAD}")
+        for finding in [*goals(rows), many_digests()]:
+            show(finding)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import uvloop
+from finding import figure, memory_mib, show
 from nlserver import grpc_environment
 
 _NLCTL: Final = Path(sys.executable).parent / "nlctl"
@@ -55,18 +55,6 @@ class Cluster:
         self.nlctl("down", "--yes", *options)
 
 
-def show(what: str, values: list[float], unit: str) -> None:
-    """One line: the median and the range."""
-    spread = f"{min(values):.3g} .. {max(values):.3g}, n={len(values)}"
-    print(f"{what:<58} {statistics.median(values):9.3g} {unit:<10} ({spread})")
-
-
-def pss_mib(pid: int) -> float:
-    """Proportional share of a process's memory: what is its own, and its part of what is shared."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("Pss:"))) / 1024
-
-
 def measure_help() -> None:
     """The time of `nlctl --help`."""
     times = []
@@ -74,7 +62,7 @@ def measure_help() -> None:
         begin = time.perf_counter()
         subprocess.run([_NLCTL, "--help"], stdout=subprocess.DEVNULL, check=True)
         times.append((time.perf_counter() - begin) * 1000)
-    show("nlctl --help", times, "ms")
+    show(figure("nlctl --help", times, "ms"))
 
 
 def measure_up(cluster: Cluster) -> None:
@@ -83,14 +71,14 @@ def measure_up(cluster: Cluster) -> None:
     for repeat in range(_REPEATS + 1):
         took, _ = cluster.up(5)
         if repeat == 0:
-            show("nlctl up --workers 5, first time ever", [took], "s")
+            show(figure("nlctl up --workers 5, first time ever", [took], "s"))
         else:
             times.append(took)
         parts = json.loads(cluster.nlctl("ps", "-o", "json"))["items"]
-        memory += [pss_mib(part["pid"]) for part in parts if part["name"].startswith("worker-")]
+        memory += [memory_mib(part["pid"]) for part in parts if part["name"].startswith("worker-")]
         cluster.down()
-    show("nlctl up --workers 5, to a canary on every worker", times, "s")
-    show("an idle worker's memory (PSS)", memory, "MiB")
+    show(figure("nlctl up --workers 5, to a canary on every worker", times, "s"))
+    show(figure("an idle worker: PSS", memory, "MiB", most=20.0))
 
 
 async def measure_actions(endpoints: Mapping[str, str]) -> None:
@@ -112,13 +100,14 @@ async def measure_actions(endpoints: Mapping[str, str]) -> None:
             begin = time.perf_counter()
             await asyncio.gather(*(one(repeat * _ACTIONS + number) for number in range(_ACTIONS)))
             rates.append(_ACTIONS / (time.perf_counter() - begin))
-        show(f"no-op actions from the client library, 4 workers, {_AT_A_TIME} at a time", rates, "a second")
+        what = f"no-op actions from the client library, 4 workers, {_AT_A_TIME} at a time"
+        show(figure(what, rates, "actions/s", least=200.0))
         times = []
         for number in range(100):
             begin = time.perf_counter()
             await one(1_000_000 + number)
             times.append((time.perf_counter() - begin) * 1000)
-        show("one no-op action after the other", times, "ms")
+        show(figure("one no-op action after the other", times, "ms", most=12.0))
 
 
 def main() -> None:
