@@ -34,7 +34,8 @@ class Error(Exception):
     `where` says at which place it happened (a config path, an endpoint, a file), `remedy` what to do about it.
     `missing` holds the resource subjects (`blobs/{hash}/{size}`, REAPI v2, Execute) of blobs that the caller
     must upload; on the wire they become a PreconditionFailure detail. `fields` holds what is wrong with which field of
-    the request, as pairs; they become a BadRequest detail.
+    the request, as pairs; they become a BadRequest detail. `retry_seconds` says when to come again; it becomes a
+    RetryInfo detail.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Error(Exception):
         remedy: str = "",
         missing: Sequence[str] = (),
         fields: Sequence[tuple[str, str]] = (),
+        retry_seconds: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -54,6 +56,7 @@ class Error(Exception):
         self.remedy = remedy
         self.missing = tuple(missing)
         self.fields = tuple(fields)
+        self.retry_seconds = retry_seconds
 
     def __str__(self) -> str:
         return f"{self.message} ({self.where})" if self.where else self.message

@@ -33,6 +33,10 @@ def status_of(error: Error, most_violations: int = MOST_VIOLATIONS) -> status_pb
         for field, description in error.fields[:most_violations]:
             request.field_violations.add(field=field[:_LONGEST_FIELD], description=description[:_LONGEST_FIELD])
         status.details.add().Pack(request)
+    if error.retry_seconds is not None:
+        again = error_details_pb2.RetryInfo()
+        again.retry_delay.FromNanoseconds(round(error.retry_seconds * 1e9))
+        status.details.add().Pack(again)
     return status
 
 

@@ -53,6 +53,7 @@ from nlserver.spec import U32, Number, Seconds, SignedSeconds, Site, Spec, key
 
 _STALL_SECONDS: Final = 1.0
 _MOST_STREAMS: Final = 1000
+_COME_AGAIN_SECONDS: Final = 5.0
 _SHUTTING_DOWN: Final = "the scheduler is shutting down"
 
 
@@ -224,7 +225,7 @@ class SimpleScheduler(Scheduler):
         needs = needs_of(request.properties, self._kinds)
         for effect in self._handle(Submitted(self._identify(), name, request, needs)):
             if isinstance(effect, Refuse):
-                raise Error(effect.failure.code, effect.failure.message)
+                raise Error(effect.failure.code, effect.failure.message, retry_seconds=_COME_AGAIN_SECONDS)
 
     def _attend(self, name: str) -> None:
         self._require_open()

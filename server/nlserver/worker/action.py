@@ -176,6 +176,10 @@ class _Run:
         wanted, directory = outputs_of(command), working_directory_of(command)
         if directory and directory not in layout.directories:
             raise invalid(f"the working directory {directory!r} is no directory of the input root")
+        if (refusal := inputs.too_large(layout, bench.workspace.path)) is not None:
+            # Final: given back to the scheduler, it would come again for ever.
+            refused(self._response, refusal)
+            return
         await inputs.lay_out(layout, self._made, wanted.parents, bench.store)
         stamps.mark("input_fetch_completed", "execution_start")
         self._lent = guard.Lent(layout, guard.file_time_ns())

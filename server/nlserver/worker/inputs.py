@@ -232,6 +232,21 @@ def _file(node: re_pb.FileNode, function: Function) -> File:
     return File(node.name, digest_of(node.digest, function), node.is_executable, mode, mtime)
 
 
+def too_large(layout: Layout, path: str) -> Error | None:
+    """Why the file system of a path could never hold this input root, by the declared sizes; None where it could.
+
+    Each blob counts once, since its files share it.
+    """
+    space = os.statvfs(path)
+    most = space.f_blocks * space.f_frsize
+    if sum(file.digest.size_bytes for file in layout.files) <= most:
+        return None
+    declared = sum(digest.size_bytes for digest in distinct(file.digest for file in layout.files))
+    if declared <= most:
+        return None
+    return Error(Code.RESOURCE_EXHAUSTED, f"the inputs have {declared} bytes; the disk of this worker has {most}")
+
+
 async def lay_out(layout: Layout, make_root: Callable[[], str], parents: Sequence[str], store: Inputs) -> None:
     """Create the input root in the empty directory that `make_root` makes, then the directories `parents` of outputs.
 

@@ -8,13 +8,15 @@ import grpc
 import pytest
 from google.longrunning import operations_pb2
 from google.protobuf.duration_pb2 import Duration
-from google.rpc import error_details_pb2
-from nlserver.dispatch.model import Stage
+from google.rpc import error_details_pb2, status_pb2
+from nlserver.dispatch.model import Limits, Stage
 from nlserver.proto import admin_pb2
 from nlserver.proto import remote_execution_pb2 as rx
 from nlserver.reapi.digest import Function, of
-from nlserver.schedulers.simple import SimpleSpec
+from nlserver.schedulers.simple import SimpleScheduler, SimpleSpec
 from nlserver.services.execution import Repeating
+
+from tests.server.services.conftest import Given
 
 QUEUED, EXECUTING, COMPLETED = rx.ExecutionStage.QUEUED, rx.ExecutionStage.EXECUTING, rx.ExecutionStage.COMPLETED
 INVALID, FAILED_PRECONDITION, CANCELLED, DEADLINE_EXCEEDED = 3, 9, 1, 4
@@ -458,3 +460,18 @@ class TestSilence:
         farm.scheduler.stop()
         assert await call.code() is grpc.StatusCode.UNAVAILABLE
         assert await farm.execute(farm.action("b")).code() is grpc.StatusCode.UNAVAILABLE
+
+
+class TestFullQueue:
+    @pytest.fixture
+    def scheduler_spec(self, clock) -> Given:
+        return Given(SimpleScheduler(Limits(most_queued=1), {}, clock))
+
+    async def test_says_when_to_come_again(self, farm) -> None:  # EXE-31
+        await farm.next(farm.execute(farm.action("one")))
+        call = farm.execute(farm.action("two"))
+        assert await code_of(call) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        status = status_pb2.Status.FromString(dict(await call.trailing_metadata())["grpc-status-details-bin"])
+        again = error_details_pb2.RetryInfo()
+        assert status.details[0].Unpack(again)
+        assert again.retry_delay.seconds == 5
