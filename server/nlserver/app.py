@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from nlserver import log, metrics
+from nlserver import fs, log, memory, metrics
 from nlserver.board import BEAT_SECONDS, Board, Phase, Row
 from nlserver.cluster import Config, ConfigError, judge, load, render
 from nlserver.division import indivisible
@@ -169,9 +169,14 @@ def _say(error: Error) -> None:
 
 
 async def _beat(row: Row, tidy: Callable[[], None]) -> None:
+    surplus = memory.Surplus()
     while True:
-        row.beat(time.monotonic())
+        now = time.monotonic()
+        row.beat(now)
         tidy()
+        if surplus.due(now, before := memory.resident()):
+            await fs.in_thread(memory.give_back)
+            surplus.gave_back(now, before - memory.resident())
         await asyncio.sleep(BEAT_SECONDS)
 
 
