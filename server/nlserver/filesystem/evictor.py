@@ -18,8 +18,8 @@ from typing import Final
 from nlserver import fs, log
 from nlserver.clock import Clock
 from nlserver.eviction import Eviction, EvictionPolicy, Held, Limit, Pass
-from nlserver.filesystem import journal
 from nlserver.filesystem.census import MOST_CANDIDATES, Candidate, census, rounded
+from nlserver.filesystem.journal import Journal
 from nlserver.filesystem.layout import DIGESTS, Layout, key_text
 from nlserver.filesystem.recency import Recency
 from nlserver.filesystem.temp import TempRoom
@@ -72,6 +72,7 @@ class Evictor:
         self._candidates: deque[Candidate] = deque()
         self._more_to_find = False
         self._pass: Pass | None = None
+        self._journal = Journal(layout.journal)
         self._reported: set[str] = set()
 
     def step(self) -> Outcome:
@@ -149,11 +150,10 @@ class Evictor:
         self._recency.flush()
         now = self._clock.wall()
         eviction = self._pass = self._pass or Pass(self._policy)
-        gone: list[Eviction] = []
-        freed = 0
+        gone = freed = 0
         held = self._usage.read()
         try:
-            while len(gone) < most:
+            while gone < most:
                 if held is None or not self._candidates:
                     if held is None or self._concerns(eviction, held, need - freed, now):
                         return Outcome.BLIND
@@ -164,16 +164,18 @@ class Evictor:
                 if limit is None:
                     break
                 self._candidates.popleft()
-                if (size := self._evict(candidate)) is not None:
+                if (size := self._evict(candidate, limit, now)) is not None:
                     freed += size
-                    gone.append(Eviction(now, key_text(candidate.name), size, limit, now - used))
+                    gone += 1
                 held = self._usage.read()
             else:
                 return Outcome.MORE
             self._pass = None
             return Outcome.DONE
         finally:
-            self._record(gone)
+            self._end_notes()
+            if gone:
+                log.debug("Evicted", path=self._layout.content, count=gone, size=freed)
 
     def _concerns(self, eviction: Pass, held: Held, need: int, now: float) -> bool:
         """Whether a scan could find something to evict: ages are unknown without one."""
@@ -181,7 +183,7 @@ class Evictor:
             return False
         return need > 0 or self._policy.max_seconds > 0 or eviction.verdict(now, held, now) is not None
 
-    def _evict(self, candidate: Candidate) -> int | None:
+    def _evict(self, candidate: Candidate, limit: Limit, now: float) -> int | None:
         """Remove a value unless it is gone or was used since the scan; what it counted for, or None.
 
         It leaves the directory before the last look at its access time: whoever marks it as used either did so
@@ -195,6 +197,11 @@ class Evictor:
         if status.st_atime_ns != candidate.used_ns:
             return None
         size = rounded(status.st_size, self._block)
+        directory, _, last = candidate.name.partition("/")
+        twin = self._twin_size(last) if directory == DIGESTS else 0
+        # Before it goes: a kill in between would leave nobody who can tell. What stays after all is told of in vain.
+        age = now - candidate.used_ns / 1e9
+        self._journal.note(Eviction(now, key_text(candidate.name), size + twin, limit, age))
         with self._usage.leaving(size) as leaves:
             try:
                 os.rename(path, grave)
@@ -207,26 +214,32 @@ class Evictor:
                 return None
             os.unlink(grave)
             leaves()
-        directory, _, last = candidate.name.partition("/")
-        return size + (self._without_twin(last) if directory == DIGESTS else 0)
+        return size + (
+            without_twin(f"{self._layout.twins}/{last}", self._block, self._usage) if directory == DIGESTS else 0
+        )
 
-    def _without_twin(self, name: str) -> int:
-        return without_twin(f"{self._layout.twins}/{name}", self._block, self._usage)
+    def _twin_size(self, name: str) -> int:
+        try:
+            return rounded(os.lstat(f"{self._layout.twins}/{name}").st_size, self._block)
+        except FileNotFoundError:
+            return 0
 
     def _remove_orphan(self, twin: str) -> None:
         blob = f"{self._layout.content}/{DIGESTS}/{twin.rpartition('/')[2]}"
         if not os.path.exists(blob):
             fs.unlink(twin)
 
-    def _record(self, gone: list[Eviction]) -> None:
+    def _end_notes(self) -> None:
         try:
-            journal.append(self._layout.journal, gone)
-        except OSError as failure:
-            if "journal" not in self._reported:
-                self._reported.add("journal")
-                log.warn("Evictions cannot be recorded", path=self._layout.journal, reason=failure.strerror)
-        if gone:
-            log.debug("Evicted", path=self._layout.content, count=len(gone), size=sum(e.size for e in gone))
+            # On a full disk there may be room by now.
+            self._journal.flush()
+            self._journal.close()
+            failure = self._journal.failure
+        except OSError as closing:
+            failure = closing
+        if failure is not None and "journal" not in self._reported:
+            self._reported.add("journal")
+            log.warn("Evictions cannot be recorded", path=self._layout.journal, reason=failure.strerror)
 
     def _report(self, foreign: list[str]) -> None:
         fresh = [name for name in foreign if name not in self._reported]

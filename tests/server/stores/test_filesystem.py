@@ -239,16 +239,81 @@ async def test_every_eviction_is_in_the_journal(files: Files, tmp_path: Path, cl
     assert evictions[-1].when == clock.now
 
 
+DIES_EVICTING = """
+import asyncio, os, signal, sys
+from nlserver.eviction import EvictionPolicy
+from nlserver.spec import Site
+from nlserver.stores.filesystem import FilesystemSpec
+
+removed, really = 0, os.unlink
+
+def unlink(path, **keys):
+    global removed
+    really(path, **keys)
+    removed += "/temp/" in str(path)
+    if removed == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+async def main(path):
+    spec = FilesystemSpec(
+        content_path=f"{path}/content", temp_path=f"{path}/temp", eviction_policy=EvictionPolicy(max_count=10)
+    )
+    store = spec.build(Site(spawn=lambda coroutine, name: coroutine.close()))
+    os.unlink = unlink
+    await store.keep_house()
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def test_what_was_evicted_up_to_a_kill_is_in_the_journal(files: Files, tmp_path: Path) -> None:
+    keys = await put(files(), *range(40))
+    killed = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", DIES_EVICTING, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    told = {eviction.key for eviction in journal.read(f"{tmp_path}/content.journal")}
+    gone = {str(key) for key in keys if not (tmp_path / "content/d" / str(key)).exists()}
+    assert len(gone) == 5
+    assert gone <= told
+
+
 def test_the_journal_stays_small(tmp_path: Path) -> None:
     path = str(tmp_path / "journal")
     many = [Eviction(1.0, f"{'ab' * 32}-{number}", 4096, Limit.BYTES, 5.0) for number in range(1000)]
+    notes = journal.Journal(path)
     for _ in range(120):
-        journal.append(path, many)
+        for eviction in many:
+            notes.note(eviction)
+        notes.close()
     kept = os.path.getsize(path) + os.path.getsize(f"{path}.1")
     assert kept < 3 * journal.ROTATE_BYTES
     with open(path, "a") as file:
         file.write('{"torn": \nnot json\n[]\n')
     assert all(eviction == many[number % 1000] for number, eviction in enumerate(journal.read(path)))
+
+
+def test_a_line_that_a_kill_cut_off_costs_no_other_line(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    path.write_text('{"when": "2026-01-01T00:00:00')
+    one = Eviction(1.0, "a key", 4096, Limit.COUNT, 5.0)
+    notes = journal.Journal(str(path))
+    notes.note(one)
+    notes.close()
+    assert list(journal.read(str(path))) == [one]
+
+
+def test_what_the_journal_cannot_take_is_written_when_it_can(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    path.mkdir()
+    many = [Eviction(1.0, f"key {number}", 4096, Limit.DISK, 5.0) for number in range(3)]
+    notes = journal.Journal(str(path))
+    notes.note(many[0])
+    notes.note(many[1])
+    assert notes.failure is not None
+    path.rmdir()
+    notes.note(many[2])
+    notes.close()
+    assert notes.failure is None
+    assert list(journal.read(str(path))) == many
 
 
 async def test_what_can_never_fit_is_refused(files: Files, tmp_path: Path) -> None:
