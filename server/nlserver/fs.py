@@ -26,6 +26,7 @@ _OUT_OF_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 # linux/fs.h; the fcntl module of Python 3.11 does not name it.
 _FICLONE: Final = 0x40049409
 _COPY_BYTES: Final = 8 << 20
+_NEXT_TO_NOTHING: Final = 32 << 10
 _SYNC_FILE_RANGE_WRITE: Final = 2
 _sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)
 if _sync_file_range is not None:
@@ -121,6 +122,15 @@ def failing(doing: str) -> Iterator[None]:
 def no_room(failure: OSError) -> bool:
     """Whether a call failed for want of space."""
     return failure.errno in _NO_ROOM
+
+
+def is_full(found: os.statvfs_result, *, as_root: bool) -> bool:
+    """Whether a file system has next to nothing left, in bytes or in files. Pure.
+
+    Some of the space may be for root alone; file systems that count no blocks or no files are never full of them.
+    """
+    blocks, files = (found.f_bfree, found.f_ffree) if as_root else (found.f_bavail, found.f_favail)
+    return (found.f_blocks > 0 and blocks * found.f_frsize < _NEXT_TO_NOTHING) or (found.f_files > 0 and files == 0)
 
 
 def write_all(fd: int, parts: Sequence[bytes], retry: Callable[[int], bool] = lambda left: False) -> None:

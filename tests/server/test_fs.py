@@ -122,3 +122,27 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc/passwd")
     with pytest.raises(OSError, match="symbolic"):
         fs.open_to_read(f"{tmp_path}/link")
+
+
+def _statvfs(**facts: int) -> os.statvfs_result:
+    names = ("f_bsize", "f_frsize", "f_blocks", "f_bfree", "f_bavail", "f_files", "f_ffree", "f_favail", "f_flag")
+    usual = {"f_bsize": 4096, "f_frsize": 4096, "f_blocks": 1000, "f_bfree": 500, "f_bavail": 400}
+    usual |= {"f_files": 100, "f_ffree": 50, "f_favail": 50, "f_flag": 0, "f_namemax": 255}
+    return os.statvfs_result([(usual | facts)[name] for name in (*names, "f_namemax")])
+
+
+@pytest.mark.parametrize(
+    ("facts", "for_root", "for_others"),
+    [
+        ({}, False, False),
+        ({"f_bfree": 100, "f_bavail": 0}, False, True),
+        ({"f_bfree": 7, "f_bavail": 7}, True, True),
+        ({"f_bfree": 8, "f_bavail": 8}, False, False),
+        ({"f_ffree": 0, "f_favail": 0}, True, True),
+        ({"f_files": 0, "f_ffree": 0, "f_favail": 0}, False, False),
+        ({"f_blocks": 0, "f_bfree": 0, "f_bavail": 0, "f_files": 0}, False, False),
+    ],
+)
+def test_a_disk_is_full_without_bytes_or_without_files(facts: dict[str, int], for_root: bool, for_others: bool) -> None:
+    assert fs.is_full(_statvfs(**facts), as_root=True) is for_root
+    assert fs.is_full(_statvfs(**facts), as_root=False) is for_others

@@ -34,7 +34,7 @@ from nlserver.worker.results import Results
 from nlserver.worker.runner import Ended, Ending, Runner, Task
 from nlserver.worker.side_channel import says_timed_out
 from nlserver.worker.stamps import Stamps
-from nlserver.worker.workspace import Workspace, require_in_place
+from nlserver.worker.workspace import Workspace, require_in_place, require_room
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -262,6 +262,7 @@ class _Run:
         own, result = self._directory, self._response.result
         self._look_at_inputs()
         require_in_place(own)
+        require_room(own)
         found = _Found(outputs.Blobs(self._order.action.function))
         if "side_channel_file" in self._bench.rules.additional_environment.values():
             found.timed_out = says_timed_out(own.side_channel)

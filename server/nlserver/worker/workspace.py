@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from nlserver import fs
 from nlserver.errors import Code, Error
 from nlserver.worker import beneath
 
@@ -70,6 +71,20 @@ def require_in_place(directory: ActionDirectory) -> None:
     except FileNotFoundError:
         pass
     raise Error(Code.FAILED_PRECONDITION, "the action moved its own directory away")
+
+
+def require_room(directory: ActionDirectory) -> None:
+    """Raise Error RESOURCE_EXHAUSTED when the disk is full after an action: what it left may lack anything. Blocks.
+
+    Programs notice a full disk late or never; without this look their empty files would be results like any other.
+    """
+    if fs.is_full(os.statvfs(directory.path), as_root=os.geteuid() == 0):
+        raise Error(
+            Code.RESOURCE_EXHAUSTED,
+            "the disk of the worker is full, so that what the action left cannot be relied upon",
+            where=directory.path,
+            remedy="Free disk space there, or lower the `max_bytes` of the worker's fast store.",
+        )
 
 
 class Workspace:
