@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar, cast
 
@@ -165,29 +165,31 @@ class _Run:
         stamps, bench, order = self._stamps, self._bench, self._order
         stamps.mark("worker_start")
         await self._permitted()
-        action = action_of(await self._message(order.action, order.action_data, "Action"), order.action.function)
-        limit = self._limit(action)
-        stamps.mark("input_fetch_start")
-        root = digest_of(action.input_root_digest, order.action.function)
-        if order.command_data:
-            command, layout = await self._command_of(action), await bench.resolver.resolve(root)
-        else:
-            command, layout = await together(self._command_of(action), bench.resolver.resolve(root))
-        wanted, directory = outputs_of(command), working_directory_of(command)
-        if directory and directory not in layout.directories:
-            raise invalid(f"the working directory {directory!r} is no directory of the input root")
-        if (refusal := inputs.too_large(layout, bench.workspace.path)) is not None:
-            # Final: given back to the scheduler, it would come again for ever.
-            refused(self._response, refusal)
-            return
-        await inputs.lay_out(layout, self._made, wanted.parents, bench.store)
+        with _costing_an_attempt():
+            action = action_of(await self._message(order.action, order.action_data, "Action"), order.action.function)
+            limit = self._limit(action)
+            stamps.mark("input_fetch_start")
+            root = digest_of(action.input_root_digest, order.action.function)
+            if order.command_data:
+                command, layout = await self._command_of(action), await bench.resolver.resolve(root)
+            else:
+                command, layout = await together(self._command_of(action), bench.resolver.resolve(root))
+            wanted, directory = outputs_of(command), working_directory_of(command)
+            if directory and directory not in layout.directories:
+                raise invalid(f"the working directory {directory!r} is no directory of the input root")
+            if (refusal := inputs.too_large(layout, bench.workspace.path)) is not None:
+                # Final: given back to the scheduler, it would come again for ever.
+                refused(self._response, refusal)
+                return
+            await inputs.lay_out(layout, self._made, wanted.parents, bench.store)
         stamps.mark("input_fetch_completed", "execution_start")
         self._lent = guard.Lent(layout, guard.file_time_ns())
         self._ended = await bench.runner.run(self._task(action, command, directory, limit))
         stamps.mark("execution_completed", "output_upload_start")
         executed()
         self._cacheable = not action.do_not_cache
-        await self._gather(wanted, limit)
+        with _costing_an_attempt():
+            await self._gather(wanted, limit)
         stamps.mark("output_upload_completed")
 
     async def _permitted(self) -> None:
@@ -335,6 +337,20 @@ class _Run:
 
     def _refuse(self, code: Code, message: str) -> None:
         refused(self._response, Error(code, message))
+
+
+@contextmanager
+def _costing_an_attempt() -> Iterator[None]:
+    """Call a store or a disk without room INTERNAL.
+
+    From a worker RESOURCE_EXHAUSTED means "not now": an action whose blobs fit nowhere would be tried for ever.
+    """
+    try:
+        yield
+    except Error as error:
+        if error.code is not Code.RESOURCE_EXHAUSTED:
+            raise
+        raise Error(Code.INTERNAL, error.message, where=error.where, remedy=error.remedy) from error
 
 
 @dataclass
