@@ -80,7 +80,7 @@ class Part:
 
     async def drain(self) -> None:
         """Take no new work: health says so, workers finish what they run and sign off, calls under way end."""
-        self._health.draining = True
+        self._health.drain()
         await asyncio.gather(*(worker.drain() for worker in self._workers))
         # The streams of clients and workers never end by themselves, and a listener waits for open ones.
         for scheduler in self.site.made("scheduler").values():

@@ -169,7 +169,7 @@ async def test_health_names_the_store_that_is_unwell_and_both_protocols_agree() 
         answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service="some.Service"))
         del stores["BAD"]
         well = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
-        health.draining = True
+        health.drain()
         draining = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
     await listener.stop(0)
     assert code == 503

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -56,7 +57,22 @@ class Health:
         self._stores = stores
         self._timeout = timeout_seconds
         self._others = others
-        self.draining = False
+        self._drained = asyncio.Event()
+
+    @property
+    def draining(self) -> bool:
+        """Whether the process takes no new work."""
+        return self._drained.is_set()
+
+    def drain(self) -> None:
+        """Say no from now on; whoever watches is told at once."""
+        self._drained.set()
+
+    async def settled(self, seconds: float) -> None:
+        """Return after so many seconds, or as soon as the process drains."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._drained.wait()
 
     async def reports(self) -> list[Report]:
         """One report for each root store, in config order, then those on what is not a store."""
@@ -108,7 +124,10 @@ class HealthService(Service):
         return await self._state()
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
-        """The state now and on every change; SERVICE_UNKNOWN for a service that this listener lacks."""
+        """The state now and on every change; SERVICE_UNKNOWN for a service that this listener lacks.
+
+        It ends once it has said that the process drains, so that nobody who only watches delays that.
+        """
         last: int | None = None
         known = request.service in self._services
         unknown = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
@@ -117,7 +136,9 @@ class HealthService(Service):
             if state.status != last:
                 last = state.status
                 await context.write(state)
-            await asyncio.sleep(_WATCH_SECONDS)
+            if self._health.draining:
+                return
+            await self._health.settled(_WATCH_SECONDS)
 
     async def _state(self) -> health_pb2.HealthCheckResponse:
         response = health_pb2.HealthCheckResponse
