@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,12 +13,13 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from nlserver import log
+from nlserver.certificates import Certificates
 from nlserver.errors import Code, Error
 from nlserver.front import Front, Route
 from nlserver.service import Service
 
 if TYPE_CHECKING:
-    from nlserver.cluster import HttpListenerSpec, ServerTlsSpec
+    from nlserver.cluster import HttpListenerSpec
 
 _LARGEST_MESSAGE: Final = 8 << 20
 """More than any client sends in one message: they stay below 4 MiB and add names and framing (measured)."""
@@ -27,6 +27,7 @@ _LARGEST_METADATA: Final = 64 << 10
 _MOST_WAITING_CALLS: Final = 16_384
 """Calls that have arrived and that we did not look at yet. Past 1000 of them gRPC begins to cancel some by chance, and
 past 3000 all (measured): a client that asks for thousands of actions at once then sees its calls cancelled."""
+_HEALTH: Final = "/grpc.health.v1.Health/"
 _IP_FREEBIND: Final = 15
 _BACKLOG: Final = 1024
 _ALIVE_MS: Final = 60_000
@@ -85,7 +86,7 @@ class Listener:
             self._server.add_insecure_port(f"unix:{private}/grpc")
             await self._server.start()
             self._backend = os.open(f"{private}/grpc", os.O_PATH | os.O_CLOEXEC)
-        tls = _tls_context(self._spec.tls) if self._spec.tls else None
+        tls = Certificates(self._spec.tls).context() if self._spec.tls else None
         self._front = Front(f"/proc/self/fd/{self._backend}", self._routes, tls)
         await self._front.start(listening)
 
@@ -94,7 +95,7 @@ class Listener:
             if self._spec.tls is None:
                 self._server.add_insecure_port(self.address)
             else:
-                self._server.add_secure_port(self.address, _tls_credentials(self._spec.tls))
+                self._server.add_secure_port(self.address, Certificates(self._spec.tls).credentials())
         except RuntimeError as error:
             raise Error(Code.UNAVAILABLE, f"Address {self.address!r} could not be bound", where=str(error)) from error
 
@@ -111,9 +112,14 @@ class Listener:
 
 
 class _IdentityRequired(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]
-    """Refuses calls without `baggage: enduser.id=...` (NativeLink's experimental_identity_header.required)."""
+    """Refuses calls without `baggage: enduser.id=...` (NativeLink's experimental_identity_header.required).
+
+    Health is asked by machines without an identity, as NativeLink's `GET /status` is.
+    """
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        if details.method.startswith(_HEALTH):
+            return await continuation(details)
         metadata = dict(details.invocation_metadata or ())
         members = str(metadata.get("baggage", "")).split(",")
         identities = [value for name, _, value in (m.strip().partition("=") for m in members) if name == "enduser.id"]
@@ -138,6 +144,7 @@ def _refusing(handler: Any) -> Any:
 
 def _options(spec: HttpListenerSpec, *, shared: bool) -> list[tuple[str, Any]]:
     advanced = spec.advanced_http
+    patience_ms = (advanced.experimental_http2_keep_alive_timeout_s or 20) * 1000
     chosen: dict[str, Any] = {
         "grpc.max_receive_message_length": spec.max_decoding_message_size or _LARGEST_MESSAGE,
         "grpc.max_send_message_length": -1,
@@ -151,7 +158,10 @@ def _options(spec: HttpListenerSpec, *, shared: bool) -> list[tuple[str, Any]]:
         "grpc.keepalive_permit_without_calls": 1,
         "grpc.http2.max_ping_strikes": 0,
         "grpc.keepalive_time_ms": (advanced.http2_keep_alive_interval or 0) * 1000 or _ALIVE_MS,
-        "grpc.keepalive_timeout_ms": (advanced.experimental_http2_keep_alive_timeout_s or 20) * 1000,
+        # gRPC waits for the answer to a ping for the second of these, a minute by default, whatever the first says
+        # (measured).
+        "grpc.keepalive_timeout_ms": patience_ms,
+        "grpc.http2.ping_timeout_ms": patience_ms,
         "grpc.max_concurrent_streams": advanced.experimental_http2_max_concurrent_streams,
         "grpc.http2.max_frame_size": advanced.experimental_http2_max_frame_size,
         "grpc.http2.lookahead_bytes": advanced.experimental_http2_initial_stream_window_size,
@@ -211,41 +221,3 @@ def _bind_error(address: str, error: Exception) -> Error:
 def _text(name: tuple[Any, ...]) -> str:
     host, port = name[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _read(path: str, what: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise Error(Code.FAILED_PRECONDITION, f"Could not open {what} file {path}: {error.strerror}") from error
-
-
-def _refuse_revocation_lists(tls: ServerTlsSpec) -> None:
-    if tls.client_ca_file is not None and tls.client_crl_file is not None:
-        raise Error(
-            Code.UNIMPLEMENTED,
-            f"client_crl_file {tls.client_crl_file!r}: revocation lists are not available yet",
-            remedy="Remove client_crl_file, or end TLS in a proxy before this listener.",
-        )
-
-
-def _tls_credentials(tls: ServerTlsSpec) -> grpc.ServerCredentials:
-    _refuse_revocation_lists(tls)
-    authority = None if tls.client_ca_file is None else _read(tls.client_ca_file, "client CA")
-    pair = (_read(tls.key_file, "key"), _read(tls.cert_file, "cert"))
-    return grpc.ssl_server_credentials([pair], authority, require_client_auth=authority is not None)
-
-
-def _tls_context(tls: ServerTlsSpec) -> ssl.SSLContext:
-    _refuse_revocation_lists(tls)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_alpn_protocols(["h2", "http/1.1"])
-    try:
-        context.load_cert_chain(tls.cert_file, tls.key_file)
-        if tls.client_ca_file is not None:
-            context.load_verify_locations(tls.client_ca_file)
-            context.verify_mode = ssl.CERT_REQUIRED
-    except (OSError, ssl.SSLError) as error:
-        raise Error(Code.FAILED_PRECONDITION, f"Could not load TLS files: {error}", where=tls.cert_file) from error
-    return context
