@@ -40,8 +40,6 @@ class Catalogue:
     not_offered: Mapping[str, str]
     """Rules that are about something which our own server does not offer, with the reason."""
     refused: Mapping[str, Departure]
-    unwritten: frozenset[str]
-    """Sections without tests so far."""
 
 
 def section_of(rule_id: str) -> str:
@@ -59,7 +57,6 @@ def load() -> Catalogue:
         not_applicable=document["not_applicable"],
         not_offered=document["not_offered"],
         refused={rule_id: Departure(**entry) for rule_id, entry in document["refused"].items()},
-        unwritten=frozenset(document["unwritten"]),
     )
 
 
