@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final, Self
 
 import h2.config
@@ -41,6 +42,8 @@ class Wire:
             validate_inbound_headers=False,
         )
         self.http = h2.connection.H2Connection(settings)
+        # Huffman's code in Python takes seconds for a megabyte.
+        self.http.encoder.encode = partial(self.http.encoder.encode, huffman=False)
         self.headers: dict[int, dict[str, str]] = {}
         self.bodies: dict[int, bytes] = {}
         self.ended: set[int] = set()

@@ -116,8 +116,8 @@ def test_an_enormous_tree_is_hidden_or_shown_in_bounded_memory(target: Target, o
     action = digest(fresh(50))
     assert update(target, action, absent) in (Code.OK, Code.FAILED_PRECONDITION)
     assert shown(target, action) is Code.NOT_FOUND
-    leaf = rx.Directory(files=[{"name": f"{number:06}", "digest": digest(b"")} for number in range(100_000)])
-    result = with_tree(target, rx.Tree(root=leaf, children=[leaf]).SerializeToString() + bytes([0x12, 0]) * 500_000)
+    leaf = rx.Directory(files=[{"name": f"{number:06}", "digest": digest(b"")} for number in range(20_000)])
+    result = with_tree(target, rx.Tree(root=leaf, children=[leaf]).SerializeToString() + bytes([0x12, 0]) * 100_000)
     action = digest(fresh(50))
     with own.server.grows_by_at_most(300 * MIB):
         assert update(target, action, result) is Code.OK

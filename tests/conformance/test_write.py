@@ -296,7 +296,7 @@ def test_abandoned_uploads_are_bounded_invisible_and_freed(target: Target, own: 
         return feed, call
 
     with own.server.grows_by_at_most(150 * MIB):
-        for wave in range(15):
+        for wave in range(8):
             under_way = [begin(10 * wave + number) for number in range(10)]
             assert until(lambda: own.server.unfinished_bytes("hasty") > 0)
             for feed, call in under_way:
