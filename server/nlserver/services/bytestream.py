@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final
 
 from nlserver.compressed import compressed, decompressed
 from nlserver.errors import Code, Error, invalid
@@ -20,12 +19,10 @@ from nlserver.store import Missing, Store, store_named
 from nlserver.streams import CHUNK_BYTES, OFF_LOOP_BYTES, closing, off_loop
 from nlserver.transfer.answers import read_responses
 from nlserver.transfer.intake import put_verified, short
+from nlserver.transfer.sending import IDLE_SECONDS, send
 from nlserver.transfer.uploads import Upload, UploadName, Uploads
 from nlserver.transfer.write_stream import Broken, CompressedData, WriteStream
 from nlserver.verified import verified
-
-_IDLE_SECONDS: Final = 120.0
-"""A client that sends nothing, or takes nothing, for so long is gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +68,7 @@ class ByteStream(Service):
     descriptors = (bytestream_pb2.DESCRIPTOR.services_by_name["ByteStream"],)
 
     def __init__(
-        self, instances: Mapping[str, _Instance], default: Function, *, idle_seconds: float = _IDLE_SECONDS
+        self, instances: Mapping[str, _Instance], default: Function, *, idle_seconds: float = IDLE_SECONDS
     ) -> None:
         self._instances = instances
         self._default = default
@@ -175,13 +172,7 @@ class ByteStream(Service):
 
     async def _write(self, chunk: bytes, served: _Instance, context: Context) -> None:
         for message in read_responses(chunk, served.message_bytes):
-            try:
-                async with asyncio.timeout(self._idle_seconds):
-                    await context.write(message)
-            except TimeoutError:
-                raise Error(
-                    Code.DEADLINE_EXCEEDED, f"the client took nothing for {self._idle_seconds:g} seconds"
-                ) from None
+            await send(context, message, self._idle_seconds)
 
 
 async def _receive(

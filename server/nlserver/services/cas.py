@@ -25,6 +25,7 @@ from nlserver.transfer.answers import Packed, batch_read_response, batch_update_
 from nlserver.transfer.chunking import Chunking
 from nlserver.transfer.intake import put_verified, short
 from nlserver.transfer.limits import MOST_BATCH_BYTES
+from nlserver.transfer.sending import send
 from nlserver.transfer.spread import spread
 from nlserver.transfer.tree_walk import Pages, Walk, start_of
 
@@ -191,7 +192,7 @@ class Cas(Service):
         scope = f"{request.instance_name}\0{root.function.name}\0{root}"
         pages = Pages(scope, request.page_size, start_of(scope, request.page_token, root))
         async for message in _pages(store, root, pages):
-            await context.write(message)
+            await send(context, message)
 
     async def SplitBlob(
         self, request: remote_execution_pb2.SplitBlobRequest, context: Context
@@ -338,7 +339,7 @@ async def _pages(store: Store, root: Digest, pages: Pages) -> AsyncGenerator[byt
                 if found.code is not Code.NOT_FOUND or digest == root:
                     raise found
                 continue
-            walk.found(digest, found)
+            await off_loop(len(found), walk.found, digest, found)
             if page := pages.add(digest, found):
                 yield page
     if not pages.started:

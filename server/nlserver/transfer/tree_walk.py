@@ -13,12 +13,14 @@ from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from nlserver.errors import invalid
+from nlserver.errors import Code, Error, invalid
 from nlserver.proto import remote_execution_pb2
 from nlserver.reapi.digest import Digest, digest_of
 from nlserver.transfer.answers import get_tree_response
 from nlserver.transfer.limits import MOST_DIRECTORY_BYTES, MOST_PAGE_BYTES
 
+MOST_DIRECTORIES: Final = 1 << 18
+"""The most different directories of a tree: they are remembered while it is walked, 250 bytes each."""
 _MOST_AT_ONCE: Final = 32
 _OVERHEAD_BYTES: Final = 8
 _TOKEN_BYTES: Final = 256
@@ -27,7 +29,8 @@ _TOKEN_BYTES: Final = 256
 class Walk:
     """Which directories come next. Take a batch, give what was found of it, until it is empty."""
 
-    def __init__(self, root: Digest) -> None:
+    def __init__(self, root: Digest, most: int = MOST_DIRECTORIES) -> None:
+        self._most = most
         self._row = deque([root])
         self._seen = {root}
 
@@ -46,9 +49,14 @@ class Walk:
         return batch
 
     def found(self, digest: Digest, data: bytes) -> None:
-        """Queue the children of this directory. Raises Error INVALID_ARGUMENT when the blob is no directory."""
+        """Queue the children of this directory.
+
+        Raises Error INVALID_ARGUMENT when the blob is no directory, RESOURCE_EXHAUSTED when the tree has too many.
+        """
         for child in _children(digest, data):
             if child not in self._seen:
+                if len(self._seen) == self._most:
+                    raise Error(Code.RESOURCE_EXHAUSTED, f"a tree of more than {self._most} directories")
                 self._seen.add(child)
                 self._row.append(child)
 

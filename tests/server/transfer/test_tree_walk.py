@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nlserver.errors import Error
+from nlserver.errors import Code, Error
 from nlserver.proto import remote_execution_pb2 as rx
 from nlserver.reapi.digest import Digest, Function, of
 from nlserver.transfer.limits import MOST_DIRECTORY_BYTES
@@ -39,6 +39,15 @@ def test_a_batch_holds_few_enough_bytes_to_be_fetched_at_once() -> None:
     walk.take()
     walk.found(ROOT, rx.Directory(directories=nodes).SerializeToString())
     assert [walk.take(), walk.take(), walk.take(), walk.take()] == [[d] for d in large] + [[]]
+
+
+def test_a_tree_has_no_more_directories_than_can_be_remembered() -> None:
+    walk = Walk(ROOT, most=3)
+    nodes = [rx.DirectoryNode(name=str(n), digest=rx.Digest(hash=f"{n:064x}", size_bytes=9)) for n in (1, 2, 1, 2, 3)]
+    walk.found(ROOT, rx.Directory(directories=nodes[:4]).SerializeToString())
+    with pytest.raises(Error, match="more than 3 directories") as caught:
+        walk.found(ROOT, rx.Directory(directories=nodes).SerializeToString())
+    assert caught.value.code is Code.RESOURCE_EXHAUSTED
 
 
 @settings(deadline=None, max_examples=40)
