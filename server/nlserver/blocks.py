@@ -112,29 +112,40 @@ class Encoder:
 
     def feed(self, data: bytes) -> bytes:
         """Take plain bytes, and give what is ready. Compresses about 0.5-2 GB/s."""
-        self._plain += data
-        whole = len(self._plain) - len(self._plain) % self._block_size
-        ready = self._frames(memoryview(self._plain)[:whole].tobytes())
-        del self._plain[:whole]
-        return ready
+        parts = self._header()
+        view = memoryview(data)
+        if self._plain:
+            missing = self._block_size - len(self._plain)
+            self._plain += view[:missing]
+            view = view[missing:]
+            if len(self._plain) == self._block_size:
+                self._frame(self._plain, parts)
+                self._plain = bytearray()
+        whole = len(view) - len(view) % self._block_size
+        for start in range(0, whole, self._block_size):
+            self._frame(view[start : start + self._block_size], parts)
+        self._plain += view[whole:]
+        return b"".join(parts)
 
     def finish(self) -> bytes:
         """What is left, and the footer."""
-        ready = self._frames(bytes(self._plain))
-        return ready + Footer(self._lengths[:-1], self._size, self._block_size).pack()
-
-    def _frames(self, plain: bytes) -> bytes:
-        parts: list[bytes] = []
-        if not self._begun:
-            self._begun = True
-            parts.append(_HEADER.pack(_VERSION, self._block_size, _ANNOUNCED_MAXIMUM, self._announced))
-        view = memoryview(plain)
-        for start in range(0, len(plain), self._block_size):
-            block = lz4.block.compress(view[start : start + self._block_size], store_size=False)
-            parts += (_FRAME.pack(_DATA, len(block)), block)
-            self._lengths.append(len(block))
-        self._size += len(plain)
+        parts = self._header()
+        if self._plain:
+            self._frame(self._plain, parts)
+        parts.append(Footer(self._lengths[:-1], self._size, self._block_size).pack())
         return b"".join(parts)
+
+    def _header(self) -> list[bytes]:
+        if self._begun:
+            return []
+        self._begun = True
+        return [_HEADER.pack(_VERSION, self._block_size, _ANNOUNCED_MAXIMUM, self._announced)]
+
+    def _frame(self, plain: memoryview | bytearray, parts: list[bytes]) -> None:
+        block = lz4.block.compress(plain, store_size=False)
+        parts += (_FRAME.pack(_DATA, len(block)), block)
+        self._lengths.append(len(block))
+        self._size += len(plain)
 
 
 class Decoder:
@@ -147,16 +158,16 @@ class Decoder:
         self._most_block_bytes = most_block_bytes
         self._block_size = block_size
         self._headless = block_size > 0
-        self._stored = bytearray()
+        self._stored = b""
         self._at = 0
         self._size = 0
         self._footer: Footer | None = None
 
     def feed(self, data: bytes) -> None:
         """Take the next stored bytes; `take` gives what they hold."""
-        del self._stored[: self._at]
+        rest = self._stored[self._at :]
+        self._stored = rest + data if rest else data
         self._at = 0
-        self._stored += data
 
     def take(self, most: int) -> bytes:
         """The next plain bytes, up to the block that passes `most`; none when more stored bytes are needed."""
@@ -196,9 +207,9 @@ class Decoder:
             return None
         start, self._at = self._at, self._at + _FRAME.size + length
         if kind == _FOOTER:
-            self._footer = parse_footer(bytes(self._stored[start : self._at]))
+            self._footer = parse_footer(self._stored[start : self._at])
             return None
-        return memoryview(bytes(self._stored[start + _FRAME.size : self._at]))
+        return memoryview(self._stored)[start + _FRAME.size : self._at]
 
     def _header(self) -> bool:
         if self.waiting < _HEADER.size:
