@@ -43,6 +43,8 @@ class Service:
     """One gRPC service of one listener; a method that it lacks answers UNIMPLEMENTED."""
 
     descriptors: ClassVar[Sequence[ServiceDescriptor]] = ()
+    readers: ClassVar[Mapping[str, Callable[[bytes], Any]]] = {}
+    """What reads the requests of a method in the place of protobuf; it raises DecodeError, too."""
 
     def handlers(self) -> list[grpc.GenericRpcHandler[Any, Any]]:
         """What the server registers: one handler for each descriptor."""
@@ -100,10 +102,8 @@ async def _guarded(context: Context, work: Awaitable[T]) -> T | None:
     return None
 
 
-def _reader(message: type[Message]) -> Callable[[bytes], Message | Unreadable]:
-    parse = message.FromString
-
-    def read(data: bytes) -> Message | Unreadable:
+def _reader(parse: Callable[[bytes], T]) -> Callable[[bytes], T | Unreadable]:
+    def read(data: bytes) -> T | Unreadable:
         count(Count.RECEIVED_BYTES, len(data))
         try:
             return parse(data)
@@ -127,7 +127,9 @@ async def _readable(requests: Any, context: Context) -> Any:
         yield request
 
 
-def _method(descriptor: MethodDescriptor, call: Callable[..., Awaitable[Any]]) -> grpc.RpcMethodHandler[Any, Any]:
+def _method(
+    descriptor: MethodDescriptor, call: Callable[..., Awaitable[Any]], parse: Callable[[bytes], Any] | None
+) -> grpc.RpcMethodHandler[Any, Any]:
     async def one(request: Any, context: Context) -> Any:
         if request is UNREADABLE:
             await unreadable(context)
@@ -148,7 +150,7 @@ def _method(descriptor: MethodDescriptor, call: Callable[..., Awaitable[Any]]) -
             make = grpc.stream_stream_rpc_method_handler
     handler: grpc.RpcMethodHandler[Any, Any] = make(
         many if descriptor.client_streaming else one,
-        request_deserializer=_reader(GetMessageClass(descriptor.input_type)),
+        request_deserializer=_reader(parse or GetMessageClass(descriptor.input_type).FromString),
         response_serializer=_serialize,
     )
     return handler
@@ -156,7 +158,7 @@ def _method(descriptor: MethodDescriptor, call: Callable[..., Awaitable[Any]]) -
 
 def _handler(descriptor: ServiceDescriptor, service: Service) -> grpc.GenericRpcHandler[Any, Any]:
     methods = {
-        method.name: _method(method, getattr(service, method.name))
+        method.name: _method(method, getattr(service, method.name), service.readers.get(method.name))
         for method in descriptor.methods
         if hasattr(service, method.name)
     }

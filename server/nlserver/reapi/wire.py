@@ -7,7 +7,7 @@ those of `proto/`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from google.protobuf.message import DecodeError
 
@@ -16,6 +16,9 @@ from nlserver.proto import bytestream_pb2
 from nlserver.reapi.digest import Digest, Function
 
 Piece = bytes | memoryview
+_NAME: Final = 0x0A
+_WRITE_OFFSET: Final = 0x10
+_FINISH_WRITE: Final = 0x18
 _DATA: Final = 0x52
 _RESOURCE_NAME: Final = b"\x0a"
 _OFFSET: Final = b"\x10"
@@ -109,6 +112,47 @@ def read_data(message: bytes) -> bytes:
         return bytestream_pb2.ReadResponse.FromString(message).data
     except (DecodeError, Error):
         raise Error(Code.INTERNAL, "the server sent something that is no ReadResponse") from None
+
+
+class WriteMessage(NamedTuple):
+    """google.bytestream.WriteRequest."""
+
+    resource_name: str
+    write_offset: int
+    finish_write: bool
+    data: bytes
+
+
+def write_message(message: bytes) -> WriteMessage:
+    """A google.bytestream.WriteRequest; protobuf copies its data twice. Raises DecodeError."""
+    name, offset, finish, data = "", 0, 0, b""
+    at = 0
+    try:
+        while at < len(message):
+            tag, (number, at) = message[at], number_at(message, at + 1)
+            if number >> 64:
+                break
+            if tag in (_NAME, _DATA):
+                end = at + number
+                if end > len(message):
+                    break
+                value, at = message[at:end], end
+                if tag == _DATA:
+                    data = value
+                else:
+                    name = value.decode()
+            elif tag == _WRITE_OFFSET:
+                offset = number if number < 1 << 63 else number - (1 << 64)
+            elif tag == _FINISH_WRITE:
+                finish = number
+            else:
+                break
+        else:
+            return WriteMessage(name, offset, bool(finish), data)
+    except (Error, UnicodeDecodeError):
+        pass
+    found = bytestream_pb2.WriteRequest.FromString(message)
+    return WriteMessage(found.resource_name, found.write_offset, found.finish_write, found.data)
 
 
 def batch_update_request(instance_name: str, function: Function, blobs: Iterable[tuple[Digest, bytes, int]]) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from nlserver.compressed import compressed, decompressed
 from nlserver.errors import Code, Error, invalid
@@ -13,6 +14,7 @@ from nlserver.proto import bytestream_pb2
 from nlserver.reapi import codec
 from nlserver.reapi.digest import Digest, Function, is_empty
 from nlserver.reapi.names import Compressor, WriteName, parse_read, parse_write
+from nlserver.reapi.wire import WriteMessage, write_message
 from nlserver.service import Context, InstanceSpec, Service, instance
 from nlserver.spec import Seconds, Site, Size, key
 from nlserver.store import Missing, Store, store_named
@@ -66,6 +68,7 @@ class ByteStream(Service):
     """google.bytestream.ByteStream for blobs, as REAPI v2 names them. Every upload is verified."""
 
     descriptors = (bytestream_pb2.DESCRIPTOR.services_by_name["ByteStream"],)
+    readers = MappingProxyType({"Write": write_message})
 
     def __init__(
         self, instances: Mapping[str, _Instance], default: Function, *, idle_seconds: float = IDLE_SECONDS
@@ -99,9 +102,7 @@ class ByteStream(Service):
         else:
             await self._send_part(served, digest, request.read_offset, wanted, context)
 
-    async def Write(
-        self, requests: AsyncIterator[bytestream_pb2.WriteRequest], context: Context
-    ) -> bytestream_pb2.WriteResponse:
+    async def Write(self, requests: AsyncIterator[WriteMessage], context: Context) -> bytestream_pb2.WriteResponse:
         """Keep a blob, and answer its size, when all of it has come and is verified.
 
         A blob that is here already is taken to its end all the same: a NativeLink worker takes its upload for failed
@@ -175,9 +176,7 @@ class ByteStream(Service):
             await send(context, message, self._idle_seconds)
 
 
-async def _receive(
-    served: _Instance, name: WriteName, message: bytestream_pb2.WriteRequest, messages: WriteStream
-) -> None:
+async def _receive(served: _Instance, name: WriteName, message: WriteMessage, messages: WriteStream) -> None:
     owner, position = object(), message.write_offset
     if position < 0:
         raise invalid(f"Invalid negative write offset in write request: {position}")
@@ -185,6 +184,7 @@ async def _receive(
     try:
         position = await _take(upload, owner, message, position)
         while not message.finish_write:
+            await upload.room()
             message = await messages.next()
             position = await _take(upload, owner, message, position)
         await upload.finish(owner)
@@ -195,9 +195,7 @@ async def _receive(
         served.uploads.forget(upload, owner)
 
 
-async def _receive_compressed(
-    store: Store, name: WriteName, first: bytestream_pb2.WriteRequest, messages: WriteStream
-) -> int:
+async def _receive_compressed(store: Store, name: WriteName, first: WriteMessage, messages: WriteStream) -> int:
     """How many compressed bytes came; -1 when the blob was here before they had."""
     digest = name.digest
     if first.finish_write and first.write_offset == 0 and digest.size_bytes <= CHUNK_BYTES:
@@ -217,7 +215,7 @@ async def _receive_compressed(
     return sent.received if sent.finished else -1
 
 
-async def _take(upload: Upload, owner: object, message: bytestream_pb2.WriteRequest, position: int) -> int:
+async def _take(upload: Upload, owner: object, message: WriteMessage, position: int) -> int:
     """Push what is new in a message that must begin at `position`; returns where the next one begins."""
     if message.write_offset != position:
         raise invalid(f"Received out of order data. Got {message.write_offset}, expected {position}")

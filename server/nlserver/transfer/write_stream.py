@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
 from nlserver.errors import Code, Error, invalid
-from nlserver.proto.bytestream_pb2 import WriteRequest
+from nlserver.reapi.wire import WriteMessage
 
 _HALF_CLOSE_SECONDS: Final = 0.5
 _MOST_EXCESS_BYTES: Final = 16 << 20
@@ -20,12 +20,12 @@ class Broken(Error):
 class WriteStream:
     """What a client sends in one call of ByteStream.Write."""
 
-    def __init__(self, requests: AsyncIterator[WriteRequest], idle_seconds: float) -> None:
+    def __init__(self, requests: AsyncIterator[WriteMessage], idle_seconds: float) -> None:
         self._requests = requests
         self._idle_seconds = idle_seconds
         self._resource_name = ""
 
-    async def first(self) -> WriteRequest:
+    async def first(self) -> WriteMessage:
         """The message that names the resource. Raises Error INVALID_ARGUMENT when there is none."""
         message = await self._next()
         if message is None:
@@ -33,7 +33,7 @@ class WriteStream:
         self._resource_name = message.resource_name
         return message
 
-    async def next(self) -> WriteRequest:
+    async def next(self) -> WriteMessage:
         """The next message.
 
         Raises Error INVALID_ARGUMENT when it names another resource, or when the client ended the stream without
@@ -56,7 +56,7 @@ class WriteStream:
         if more is not None:
             raise invalid("a WriteRequest came after finish_write")
 
-    async def _next(self) -> WriteRequest | None:
+    async def _next(self) -> WriteMessage | None:
         try:
             async with asyncio.timeout(self._idle_seconds):
                 return await anext(self._requests, None)
@@ -72,7 +72,7 @@ class CompressedData:
     It begins at 0 always: what a stream stands for is known only from its beginning, so it cannot be resumed.
     """
 
-    def __init__(self, first: WriteRequest, stream: WriteStream, size: int) -> None:
+    def __init__(self, first: WriteMessage, stream: WriteStream, size: int) -> None:
         """`size` is that of the blob."""
         self.received = 0
         self.finished = False

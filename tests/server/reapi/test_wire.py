@@ -1,4 +1,5 @@
 import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 from nlserver.errors import Code, Error
@@ -6,7 +7,15 @@ from nlserver.proto import bytestream_pb2
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi.digest import Function, of
 from nlserver.reapi.tree import message_of
-from nlserver.reapi.wire import batch_update_request, number_at, read_data, records, varint, write_request
+from nlserver.reapi.wire import (
+    batch_update_request,
+    number_at,
+    read_data,
+    records,
+    varint,
+    write_message,
+    write_request,
+)
 
 
 @given(st.integers(0, 2**64 - 1))
@@ -18,6 +27,27 @@ def test_numbers_read_back(number):
 def test_a_write_request_is_what_protobuf_reads(name, offset, finish, data):
     found = bytestream_pb2.WriteRequest.FromString(write_request(name.encode(), offset, data, finish=finish))
     assert found == bytestream_pb2.WriteRequest(resource_name=name, write_offset=offset, finish_write=finish, data=data)
+
+
+@given(
+    st.text(max_size=40),
+    st.integers(-(2**63), 2**63 - 1),
+    st.booleans(),
+    st.binary(max_size=300),
+    st.binary(max_size=9),
+)
+def test_a_write_request_is_read_as_protobuf_reads_it(name, offset, finish, data, junk):
+    request = bytestream_pb2.WriteRequest(resource_name=name, write_offset=offset, finish_write=finish, data=data)
+    for message in (request.SerializeToString(), request.SerializeToString() + junk, junk):
+        try:
+            expected = bytestream_pb2.WriteRequest.FromString(message)
+        except DecodeError:
+            with pytest.raises(DecodeError):
+                write_message(message)
+            continue
+        found = bytestream_pb2.WriteRequest(**write_message(message)._asdict())
+        expected.DiscardUnknownFields()
+        assert found == expected
 
 
 @given(st.text(max_size=10), st.sampled_from(Function), st.lists(st.binary(max_size=200), max_size=4))
