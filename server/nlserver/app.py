@@ -56,6 +56,7 @@ def main(paths: Sequence[Path], manner: Manner) -> int:
     as NativeLink does.
     """
     log.configure(manner.part)
+    memory.prepare()
     try:
         configs = [load(path, os.environ) for path in paths]
         problems = [problem for config in configs for problem in judge(config)]

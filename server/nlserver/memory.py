@@ -1,4 +1,4 @@
-"""Memory that the allocator keeps for later: given back to the system when it is much and nobody uses it.
+"""Memory that the allocator keeps for later: in one heap, and given back when it is much and nobody uses it.
 
 glibc keeps what it may need again, and what lies between two pieces in use for ever: a CAS that had 300 MiB of
 abandoned uploads in memory kept 450 MiB, and the workers of the same machine had to do without (measured).
@@ -15,7 +15,25 @@ _MUCH_BYTES: Final = 32 << 20
 _LITTLE_BYTES: Final = 4 << 20
 _SHORTEST_PAUSE_SECONDS: Final = 5.0
 _LONGEST_PAUSE_SECONDS: Final = 40.0
+_KEPT_BYTES: Final = 32 << 20
+# malloc.h
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
 _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+_set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+
+
+def prepare() -> None:
+    """Let all threads share one heap that keeps the pages of large pieces. Call it before there are threads.
+
+    glibc gives each thread a heap of its own, and the pages of a mebibyte back that is wanted again at once. With
+    eight clients streaming through lz4 blocks that cost a fifth more processor time and 40 MB more memory (measured).
+    """
+    if _set_option is not None:
+        _set_option(_M_ARENA_MAX, 1)
+        _set_option(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        _set_option(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def resident() -> int:

@@ -64,6 +64,10 @@ class Upload:
             await self._hand_over(owner, chunk)
         self.received += len(chunk)
 
+    async def room(self) -> None:
+        """Return when `push` would not have to wait: a message that is not fetched before stays with gRPC."""
+        await self._slot.room()
+
     async def finish(self, owner: object) -> None:
         """Return when the blob is kept. Raises Error INVALID_ARGUMENT for too few bytes or another hash."""
         self.check(owner)
