@@ -67,7 +67,7 @@ async def main(files: int, in_each: int, scratch: str) -> None:
     store = FastSlowSpec(fast=fast, slow=slow).build(site)
     root = await uploaded(store.children()["slow"], files, in_each)
     cas, workspace = cast(Cas, store), Workspace(f"{scratch}/work")
-    resolver = inputs.Resolver(cas)
+    resolver = inputs.Resolver(cas, store.children()["slow"])
     print(f"{files} files, {in_each} a directory, in {scratch}")
     for turn in ("first", "second", "third"):
         print(f" the {turn} time")

@@ -145,7 +145,7 @@ async def test_an_input_root_is_laid_out_as_it_says_or_refused(place: Place, mad
     descriptors = len(os.listdir("/proc/self/fd"))
     code, absent = Code.OK, ()
     try:
-        layout = await inputs.Resolver(place.store).resolve(of(made[-1].SerializeToString()))
+        layout = await inputs.Resolver(place.store, place.store).resolve(of(made[-1].SerializeToString()))
         await inputs.lay_out(layout, begin, ["out/deep"], place.store)
     except Missing as missing:
         code, absent = missing.code, missing.keys
@@ -202,7 +202,7 @@ async def test_whatever_an_action_does_to_its_inputs_the_store_gives_true_ones_a
         return own.root
 
     for round_ in range(2):
-        layout = await inputs.Resolver(place.store).resolve(of(root.SerializeToString()))
+        layout = await inputs.Resolver(place.store, place.store).resolve(of(root.SerializeToString()))
         await inputs.lay_out(layout, begin, [], place.store)
         for name in "ab":
             assert Path(f"{own.root}/{name}").read_bytes() == b"one"

@@ -22,13 +22,14 @@ from nlserver.reapi.action import (
     timeout_of,
     working_directory_of,
 )
-from nlserver.reapi.digest import Digest, digest_of, is_empty, of
+from nlserver.reapi.digest import Digest, digest_of, of
 from nlserver.store import Missing
 from nlserver.worker import environment, guard, inputs, outputs
 from nlserver.worker.commands import Commands
 from nlserver.worker.environment import EnvironmentSource
 from nlserver.worker.finish import Stop, finished, stoppable
 from nlserver.worker.leash import Killed, Leash
+from nlserver.worker.messages import Messages
 from nlserver.worker.order import Order, answer, blank, fit, refused, unexpected
 from nlserver.worker.results import Results
 from nlserver.worker.runner import Ended, Ending, Runner, Task
@@ -48,14 +49,6 @@ class Cas(inputs.Inputs, outputs.Sink, Protocol):
     """What a worker needs of its `fast_slow` store."""
 
 
-class Source(Protocol):
-    """A store that blobs are read from."""
-
-    async def get(self, key: Digest, most: int = ...) -> bytes:
-        """See `Store.get`."""
-        ...
-
-
 @dataclass(frozen=True)
 class Rules:
     """What the config says of every action; times in seconds."""
@@ -71,10 +64,10 @@ class Rules:
 
 @dataclass(frozen=True)
 class Bench:
-    """What actions are run with. `messages` is asked first for what is read once and never again."""
+    """What actions are run with."""
 
     store: Cas
-    messages: Source
+    messages: Messages
     resolver: inputs.Resolver
     workspace: Workspace
     runner: Runner
@@ -206,13 +199,7 @@ class _Run:
             return enclosed
         if digest.size_bytes > _MOST_MESSAGE_BYTES:
             raise invalid(f"the {what} {digest} is larger than {_MOST_MESSAGE_BYTES} bytes")
-        if is_empty(digest):
-            return b""
-        try:
-            return await self._bench.messages.get(digest)
-        except Missing:
-            # It may be in the fast tier alone, which also has the words for what is nowhere.
-            return await self._bench.store.get(digest)
+        return await self._bench.messages.get(digest)
 
     async def _command_of(self, action: re_pb.Action) -> re_pb.Command:
         digest = digest_of(action.command_digest, self._order.action.function)

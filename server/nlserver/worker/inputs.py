@@ -18,16 +18,20 @@ from nlserver import fs
 from nlserver.errors import Code, Error, invalid
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi.digest import Digest, Function, digest_of, is_empty
+from nlserver.reapi.parallel import each
 from nlserver.reapi.times import moment_of
 from nlserver.reapi.tree import directory_of
 from nlserver.store import LocalFiles, Missing
 from nlserver.streams import closing
 from nlserver.worker.finish import Stop, stoppable
+from nlserver.worker.messages import Source
 
 MOST_NODES: Final = 500_000
 """The most files, directories and symlinks of one input root (the same directory counts wherever it stands)."""
 _MOST_DIRECTORY_BYTES: Final = 16 << 20
 _MOST_CACHED_NODES: Final = 20_000
+_SMALL_BYTES: Final = 64 << 10
+_READ_AT_ONCE: Final = 32
 # Larger trees are flattened in a thread, so that other actions go on.
 _NODES_INLINE: Final = 5_000
 # A thread costs as much as making so many names (measured), which is a fraction of what starting the process takes.
@@ -46,10 +50,6 @@ class Inputs(Protocol):
 
     async def localize(self, digests: Sequence[Digest]) -> None:
         """See `WorkerStore.localize`."""
-        ...
-
-    async def get(self, key: Digest, most: int = ...) -> bytes:
-        """See `Store.get`."""
         ...
 
     def read(self, key: Digest, offset: int = 0, limit: int | None = None) -> AsyncGenerator[bytes, None]:
@@ -107,8 +107,9 @@ class _Listing:
 class Resolver:
     """Resolves input roots, and remembers the directories that successive actions share."""
 
-    def __init__(self, store: Inputs) -> None:
+    def __init__(self, store: Inputs, messages: Source) -> None:
         self._store = store
+        self._messages = messages
         self._known: OrderedDict[Digest, _Listing] = OrderedDict()
         self._known_nodes = 0
 
@@ -151,29 +152,23 @@ class Resolver:
         found = {digest: self._known[digest] for digest in digests if digest in self._known}
         for digest in found:
             self._known.move_to_end(digest)
-        absent = [digest for digest in digests if digest not in found]
-        if len(absent) > 1:
-            absent = await self._present(absent, missing)
-        for digest in absent:
+
+        async def read(digest: Digest) -> None:
             try:
                 found[digest] = self._remembered(digest, await self._read(digest))
             except Missing as lost:
                 missing.append(lost)
-        return found
 
-    async def _present(self, digests: Sequence[Digest], missing: list[Missing]) -> list[Digest]:
-        """Fetch directories together; those that exist."""
-        try:
-            await self._store.localize(digests)
-        except Missing as lost:
-            missing.append(lost)
-            return [digest for digest in digests if digest not in lost.keys]
-        return list(digests)
+        absent = [digest for digest in digests if digest not in found]
+        # Large ones one by one, for the sake of memory.
+        await each((digest for digest in absent if digest.size_bytes <= _SMALL_BYTES), read, _READ_AT_ONCE)
+        await each((digest for digest in absent if digest.size_bytes > _SMALL_BYTES), read, 1)
+        return found
 
     async def _read(self, digest: Digest) -> _Listing:
         if digest.size_bytes > _MOST_DIRECTORY_BYTES:
             raise invalid(f"Directory {digest} is larger than {_MOST_DIRECTORY_BYTES} bytes")
-        data = b"" if is_empty(digest) else await self._store.get(digest)
+        data = b"" if is_empty(digest) else await self._messages.get(digest)
         return _listing(directory_of(data, digest.function), digest.function)
 
     def _remembered(self, digest: Digest, listing: _Listing) -> _Listing:

@@ -24,6 +24,7 @@ from nlserver.worker.commands import Commands
 from nlserver.worker.environment import EnvironmentSource
 from nlserver.worker.inputs import Resolver
 from nlserver.worker.link import connect_request, connected
+from nlserver.worker.messages import Messages
 from nlserver.worker.properties import PropertySpec, offered, split_problems
 from nlserver.worker.results import Results, UploadSpec
 from nlserver.worker.runners import orphans
@@ -175,11 +176,11 @@ class LocalWorker:
         runner = ProcessRunner(self._marks, spec.max_cleanup_wait_s)
         self._commands = Commands(runner, self._workspace.path)
         self._rules = _rules(spec)
+        messages = Messages(tiers.children().get("slow", tiers), tiers)
         bench = Bench(
             store,
-            # Actions and Commands are read once: no use in the fast tier.
-            tiers.children().get("slow", tiers),
-            Resolver(store),
+            messages,
+            Resolver(store, messages),
             self._workspace,
             runner,
             self._commands,

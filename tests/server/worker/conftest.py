@@ -16,6 +16,7 @@ from nlserver.stores.memory import MemorySpec
 from nlserver.worker.action import Bench, Cas, Rules
 from nlserver.worker.commands import Commands
 from nlserver.worker.inputs import Resolver
+from nlserver.worker.messages import Messages
 from nlserver.worker.results import Results, UploadSpec
 from nlserver.worker.runners import orphans
 from nlserver.worker.runners.process import ProcessRunner
@@ -75,12 +76,13 @@ async def shop(cas: Store, site: Site, workspace: Workspace, runner: ProcessRunn
         own_environment={"HOME": "/home/worker"},
     )
     store = cast(Cas, cas)
+    messages = Messages(cas.children()["slow"], cas)
     ac = MemorySpec().build(site)
     made = Shop(
         Bench(
             store,
-            cas.children()["slow"],
-            Resolver(store),
+            messages,
+            Resolver(store, messages),
             workspace,
             runner,
             Commands(runner, workspace.path),

@@ -81,6 +81,18 @@ async def test_enclosed_messages_that_are_not_what_was_ordered_do_not_count(shop
     assert await shop.stdout(result) == "right\n"
 
 
+async def test_directories_are_read_without_becoming_files_of_the_fast_tier(shop: Shop) -> None:
+    fast, slow = (shop.cas.children()[tier] for tier in ("fast", "slow"))
+    inner = await shop.root({"file": "content"})
+    root = await shop.root({"a": {"file": "content"}, "b": {"file": "content", "c": {}}})
+    order = await shop.order(actions.command(["/bin/cat", "b/file"]), root)
+    for digest in (inner, root):
+        await fast.remove(digest)
+        assert await slow.sizes([digest]) != [None]
+    assert await shop.stdout(await shop.run(order)) == "content"
+    assert await fast.sizes([inner, root]) == [None, None]
+
+
 async def test_all_nine_timestamps_are_there_and_in_order(shop: Shop) -> None:
     metadata = (await shop.sh("true")).execute_response.result.execution_metadata
     times = [getattr(metadata, f"{name}_timestamp").ToNanoseconds() for name in STAMPS]
