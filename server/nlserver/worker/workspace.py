@@ -17,7 +17,7 @@ import re
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from nlserver import fs
 from nlserver.errors import Code, Error
@@ -27,6 +27,8 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _MODE: Final = 0o755
 _MOST_SPARES: Final = 64
 _ENTRIES_AT_ONCE: Final = 10_000
+# Neither the depth of a tree nor the length of its paths matters, since what is nested deeper is moved up first.
+_MOST_NESTED: Final = 32
 SPARE: Final = ".spare-"
 """How the names of spare directories begin."""
 _STREAMS: Final = frozenset(("stdout", "stderr"))
@@ -193,44 +195,45 @@ class Workspace:
         root = beneath.opened_in_place(fd, "work")
         try:
             os.fchmod(root, _MODE)
-            for moved in self._emptied(root):
-                self._remove(moved)
+            moved: list[str] = []
+            self._empty(root, moved)
+            for name in moved:
+                self._remove(name)
             # Access lists and the like would meet the next action.
             return not os.listxattr(root)
         finally:
             os.close(root)
 
     def _remove(self, name: str) -> None:
-        # Directories move up before they are emptied, so neither depth nor length of path matters.
         waiting = [name]
         while waiting:
-            waiting += self._removed(waiting.pop())
+            self._remove_in(self._fd, waiting.pop(), waiting)
 
-    def _removed(self, name: str) -> list[str]:
-        """Remove a file, or a directory but for its subdirectories; these are moved up, under the names returned."""
+    def _remove_in(self, fd: int, name: str, moved: list[str], depth: int = 0) -> None:
+        """Remove an entry of a directory. What is nested too deep is moved up, under names that `moved` gains."""
         try:
-            fd = beneath.opened_in_place(self._fd, name)
+            own = beneath.opened_in_place(fd, name)
         except (NotADirectoryError, FileNotFoundError):
-            _unlink(self._fd, name)
-            return []
+            _taken(os.unlink, fd, name)
+            return
         try:
-            # Actions may have left directories in which not even their owner may write.
-            os.fchmod(fd, 0o700)
-            moved = self._emptied(fd)
+            self._empty(own, moved, depth + 1)
         finally:
-            os.close(fd)
-        os.rmdir(name, dir_fd=self._fd)
-        return moved
+            os.close(own)
+        _taken(os.rmdir, fd, name)
 
-    def _emptied(self, fd: int) -> list[str]:
-        moved: list[str] = []
-        while entries := _some(fd):
+    def _empty(self, fd: int, moved: list[str], depth: int = 0) -> None:
+        while True:
+            entries = _some(fd)
             for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    moved.append(self._moved_up(entry.name, fd))
+                if not entry.is_dir(follow_symlinks=False):
+                    _taken(os.unlink, fd, entry.name)
+                elif depth < _MOST_NESTED:
+                    self._remove_in(fd, entry.name, moved, depth)
                 else:
-                    _unlink(fd, entry.name)
-        return moved
+                    moved.append(self._moved_up(entry.name, fd))
+            if len(entries) < _ENTRIES_AT_ONCE:
+                return
 
     def _moved_up(self, name: str, fd: int) -> str:
         unique = f".{self._salt}-{next(self._numbers)}"
@@ -241,6 +244,7 @@ class Workspace:
             except PermissionError:
                 if attempt > 0:
                     raise
+                os.fchmod(fd, 0o700)
                 beneath.permit(fd, name)
             except OSError as error:
                 if not _unmounted(error, fd, name):
@@ -254,11 +258,23 @@ def _some(fd: int) -> list[os.DirEntry[str]]:
         return list(itertools.islice(found, _ENTRIES_AT_ONCE))
 
 
-def _unlink(fd: int, name: str) -> None:
-    while True:
+class _Take(Protocol):
+    """`os.unlink` or `os.rmdir`."""
+
+    def __call__(self, path: str, *, dir_fd: int) -> None:
+        """Take an entry away."""
+
+
+def _taken(take: _Take, fd: int, name: str) -> None:
+    """Take an entry away, also from a directory in which its owner may not write, and from under a mount."""
+    for attempt in itertools.count():
         try:
-            os.unlink(name, dir_fd=fd)
+            take(name, dir_fd=fd)
             return
+        except PermissionError:
+            if attempt > 0:
+                raise
+            os.fchmod(fd, 0o700)
         except OSError as error:
             if not _unmounted(error, fd, name):
                 raise
