@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -15,10 +16,14 @@ async def each(items: Iterable[T], work: Callable[[T], Awaitable[None]], at_once
     Raises the first failure itself, after the others have been cancelled.
     """
     row = iter(items)
+    begun = list(itertools.islice(row, at_once))
+    if len(begun) <= 1:
+        await _take(itertools.chain(begun, row), work)
+        return
     try:
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(at_once):
-                tasks.create_task(_take(row, work))
+            for item in begun:
+                tasks.create_task(_take(itertools.chain((item,), row), work))
     except BaseExceptionGroup as failures:
         raise _first(failures) from None
 

@@ -78,6 +78,8 @@ class FastSlow(Store):
         self._slow = slow
         self._spec = spec
         self._filling = Filling(fast, slow)
+        # Such a question takes as long as linking a file.
+        self._local = fast if isinstance(fast, LocalFiles) else None
 
     async def sizes(self, keys: Sequence[Key]) -> list[int | None]:
         """As the slow tier says, which has everything; a slow tier that keeps nothing leaves it to the fast one."""
@@ -136,8 +138,8 @@ class FastSlow(Store):
     @property
     def local(self) -> LocalFiles:
         """The fast tier. Raises Error FAILED_PRECONDITION where it has no files."""
-        if isinstance(self._fast, LocalFiles):
-            return self._fast
+        if self._local is not None:
+            return self._local
         raise Error(
             Code.FAILED_PRECONDITION,
             f"a worker's fast tier must be a filesystem store, and this is {type(self._fast).__name__}",
