@@ -20,7 +20,7 @@ from nlserver import log
 
 _PREFACE: Final = b"PRI"
 """How HTTP/2 with prior knowledge begins (RFC 9113, 3.4); no HTTP/1.1 method does."""
-_FIRST_BYTES_SECONDS: Final = 30.0
+_FIRST_BYTES_SECONDS: Final = 20.0
 _LARGEST_HEAD: Final = 16 << 10
 _LARGEST_BODY: Final = 64 << 10
 

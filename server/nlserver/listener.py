@@ -31,6 +31,7 @@ _HEALTH: Final = "/grpc.health.v1.Health/"
 _IP_FREEBIND: Final = 15
 _BACKLOG: Final = 1024
 _ALIVE_MS: Final = 60_000
+_GREETING_MS: Final = 20_000
 _WINDOW_BYTES: Final = 2 << 20
 """What may be on its way in one stream: gRPC's own probing comes to 12 MiB and more, which it holds for each upload
 when disks are slower than the network (measured)."""
@@ -165,6 +166,8 @@ def _options(spec: HttpListenerSpec, *, shared: bool) -> list[tuple[str, Any]]:
         # (measured).
         "grpc.keepalive_timeout_ms": patience_ms,
         "grpc.http2.ping_timeout_ms": patience_ms,
+        # Who connects and says nothing would keep a descriptor for gRPC's own two minutes.
+        "grpc.server_handshake_timeout_ms": _GREETING_MS,
         "grpc.max_concurrent_streams": advanced.experimental_http2_max_concurrent_streams,
         "grpc.http2.max_frame_size": advanced.experimental_http2_max_frame_size,
         "grpc.http2.lookahead_bytes": advanced.experimental_http2_initial_stream_window_size or _WINDOW_BYTES,

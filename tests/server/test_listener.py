@@ -115,6 +115,19 @@ async def test_reflection_lists_the_services(address: str) -> None:
     assert "grpc.health.v1.Health" in [service.name for service in answer.list_services_response.service]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("beginning", [b"", b"P", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+async def test_a_connection_that_does_not_come_to_the_point_is_closed_before_half_a_minute(
+    address: str, beginning: bytes
+) -> None:
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(beginning)
+    async with asyncio.timeout(30):
+        await reader.read()
+    writer.close()
+
+
 async def test_the_front_door_answers_http_on_the_same_port() -> None:
     listener = Listener(_spec(), [Hostile()], [_route])
     await listener.start()
