@@ -33,6 +33,13 @@ test-real: $(READY) ## Install real clients (Bazel, buildbox, BuildStream, Build
 	sh .ci/install-real-clients.sh
 	$(PYTHON) -m pytest -m "real or slow"
 
+MINUTES ?= 10
+SEED ?= 1
+SITE ?= up
+
+soak: $(READY) ## Do faults to a working cluster: make soak MINUTES=60 SEED=7 SITE=up|spread (root, gcc, nftables)
+	$(PYTHON) -m tests.faults.soak --site $(SITE) --minutes $(MINUTES) --seed $(SEED)
+
 lint: $(READY) ## Check style, format and the floors
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .

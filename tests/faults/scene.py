@@ -1,0 +1,41 @@
+"""All that a fault can reach and a check can look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults.clock import Clock
+from tests.faults.promises import Evictions, Promises
+from tests.faults.site import Site
+from tests.faults.stream import Stream
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long faults last and how many clients misbehave: short ones fit into CI."""
+
+    stop_seconds: tuple[float, ...]
+    hold_seconds: tuple[float, ...]
+    crowd: int
+
+
+QUICK = Pace(stop_seconds=(4.0, 6.0), hold_seconds=(1.0, 3.0), crowd=300)
+LONG = Pace(stop_seconds=(4.0, 8.0, 30.0), hold_seconds=(1.0, 5.0, 12.0), crowd=1000)
+
+
+@dataclass
+class Scene:
+    """A cluster, the clients that work on it, and what was promised to them."""
+
+    site: Site
+    stream: Stream
+    promises: Promises
+    evictions: Evictions
+    result_evictions: Evictions
+    clock: Clock
+    pace: Pace
+    scratch: Path
+    helpers: Callable[[], Collection[int]] = tuple
+    """Processes of this run that are no parts: a Bazel server."""
