@@ -11,7 +11,7 @@ from typing import IO, Final
 
 from tests.real.workspace import Workspace
 
-_LONGEST_RUN_SECONDS: Final = 300
+_LONGEST_RUN_SECONDS: Final = 900
 
 
 @dataclass(frozen=True)

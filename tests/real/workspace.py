@@ -140,10 +140,7 @@ class Workspace:
 
     def write(self) -> None:
         """Write every file; existing ones are overwritten."""
-        self._write("WORKSPACE", self._workspace())
-        self._write(".bazelignore", "stubs\n")
-        self._write(".bazelrc", _BAZELRC)
-        self._write_stubs()
+        self.write_frame()
         self._write_libraries()
         self._write_cpp()
         self._write_programs()
@@ -151,6 +148,13 @@ class Workspace:
         self._write_genrules()
         self._write_slow()
         self._write_broken()
+
+    def write_frame(self, options: str = "") -> None:
+        """Write what makes it a workspace, with these lines of a bazelrc besides."""
+        self._write("WORKSPACE", self._workspace())
+        self._write(".bazelignore", "stubs\n")
+        self._write(".bazelrc", _BAZELRC + options)
+        self._write_stubs()
 
     def cluster(self, lines: str) -> None:
         """Replace what Bazel is told about the cluster: lines of a bazelrc."""
