@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: help setup up down test conformance test-real lint types fmt fuzz bench proto clean
+.PHONY: help setup up down test conformance test-real lint types fmt fuzz bench bench-bazel proto clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
@@ -58,6 +58,10 @@ fuzz: $(READY) ## Fuzz for longer: FUZZ_TIMES=N multiplies the number of example
 bench: $(READY) ## Measure everything, also peers, and write the figures into docs/performance.md
 	sh .ci/install-real-clients.sh
 	$(PYTHON) tests/bench/report.py $(SECTIONS)
+
+bench-bazel: $(READY) ## Measure one large Bazel build on our cluster and on casd, in turn (an hour, root)
+	sh .ci/install-real-clients.sh
+	$(PYTHON) -m tests.bench.bazel.side_by_side
 
 proto: $(READY) ## Generate the protobuf modules from their sources
 	$(PYTHON) server/nlserver/proto/generate.py

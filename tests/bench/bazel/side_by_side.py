@@ -5,9 +5,9 @@
 
 Each round starts each server with nothing in it. `cold` runs every action on the server; `warm` finds all of them in
 the cache after `bazel clean`; `minimal` too, but leaves outputs there; `upload` runs actions on this machine and fills
-the cache; `download` is a clean build out of that. Seconds are the wall's; CPU seconds are those of the server with
-everything that it started, and of Bazel. The order of the servers alternates from round to round. Round 0 is a
-rehearsal, in which Bazel's own code gets warm: it is shown and not counted.
+the cache; `download` is a clean build out of that. Seconds are the wall's; processor time is that of the server's own
+processes, of the actions with what the server starts around them, and of Bazel. The order of the servers alternates
+from round to round. Round 0 is a rehearsal, in which Bazel's own code gets warm: it is shown and not counted.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import grpc
 
@@ -66,6 +66,7 @@ class Measured:
     round: int
     seconds: float
     server_cpu: float
+    actions_cpu: float
     bazel_cpu: float
     processes: Mapping[str, int]
 
@@ -102,8 +103,8 @@ def casd(folder: Path) -> Iterator[Endpoint]:
             grpc.channel_ready_future(waiting).result(timeout=20)
         yield Endpoint(f"grpc://{_CASD}", f"grpc://{_CASD}", process.pid)
     finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        process.kill()
+        process.wait()
 
 
 _SERVERS: Final = {"nlctl": ours, "casd 1.3.11": casd}
@@ -117,24 +118,34 @@ def _parent(pid: int) -> int:
     return int(_stat(pid)[1])
 
 
-def cpu_seconds(root: int) -> float:
-    """Processor time of a process, of all that descend from it, and of those that they have reaped."""
+class Spent(NamedTuple):
+    """Processor seconds of a server's own processes, and of those that they started, waited for and are gone."""
+
+    own: float
+    children: float
+
+    def since(self, before: Spent) -> Spent:
+        """What was spent from then on."""
+        return Spent(self.own - before.own, self.children - before.children)
+
+
+def spent(root: int) -> Spent:
+    """What a process and all that descend from it have spent so far."""
     stats: dict[int, list[str]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                stats[int(entry)] = _stat(int(entry))
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            stats[int(entry)] = _stat(int(entry))
     children: dict[int, list[int]] = {}
     for pid, fields in stats.items():
         children.setdefault(int(fields[1]), []).append(pid)
-    row, total = [root], 0
+    row, own, gone = [root], 0, 0
     while row:
         pid = row.pop()
-        total += sum(map(int, stats[pid][11:15]))
+        user, system, children_user, children_system = map(int, stats[pid][11:15])
+        own += user + system
+        gone += children_user + children_system
         row += children.get(pid, [])
-    return total / _TICKS
+    return Spent(own / _TICKS, gone / _TICKS)
 
 
 class Comparison:
@@ -167,40 +178,35 @@ class Comparison:
 
     def _measure(self, server: str, phase: str, number: int, endpoint: Endpoint) -> None:
         self._bazel.clean()
-        server_cpu, bazel_cpu, began = cpu_seconds(endpoint.root), cpu_seconds(self._jvm), time.monotonic()
+        before, of_bazel, began = spent(endpoint.root), spent(self._jvm), time.monotonic()
         run = self._bazel.run(*_PHASES[phase])
         seconds = time.monotonic() - began
-        made = Measured(
-            server,
-            phase,
-            number,
-            seconds,
-            cpu_seconds(endpoint.root) - server_cpu,
-            cpu_seconds(self._jvm) - bazel_cpu,
-            run.processes,
-        )
+        own, actions = spent(endpoint.root).since(before)
+        bazel = sum(spent(self._jvm).since(of_bazel))
+        made = Measured(server, phase, number, seconds, own, actions, bazel, run.processes)
         self.measured.append(made)
         print(
-            f"round {number}  {server:<12} {phase:<9} {seconds:7.1f} s   server {made.server_cpu:6.1f} s CPU   "
-            f"Bazel {made.bazel_cpu:6.1f} s CPU   {dict(run.processes)}",
+            f"round {number}  {server:<12} {phase:<9} {seconds:7.1f} s   processor: server {own:6.1f} s, "
+            f"actions {actions:6.1f} s, Bazel {bazel:6.1f} s   {dict(run.processes)}",
             flush=True,
         )
 
 
 def table(measured: Sequence[Measured]) -> Iterator[str]:
     """Medians, and how ours compares: below 1 is faster."""
-    yield f"{'phase':<10}{'wall s':>22}{'ratio':>8}{'server CPU s':>22}{'ratio':>8}"
+    columns = {"wall s": ("seconds",), "server's s": ("server_cpu",), "with actions' s": ("server_cpu", "actions_cpu")}
+    yield f"{'phase':<10}" + "".join(f"{title:>22}{'ratio':>8}" for title in columns)
     for phase in dict.fromkeys(each.phase for each in measured):
         row = f"{phase:<10}"
-        for figure in ("seconds", "server_cpu"):
-            medians = [
-                statistics.median(
-                    getattr(each, figure) for each in measured if (each.server, each.phase) == (server, phase)
-                )
-                for server in _SERVERS
-            ]
-            row += f"{medians[0]:>11.1f} :{medians[1]:>9.1f}{medians[0] / medians[1]:>8.2f}"
+        for figures in columns.values():
+            of_ours, theirs = (_median(measured, server, phase, figures) for server in _SERVERS)
+            row += f"{of_ours:>11.1f} :{theirs:>9.1f}{of_ours / theirs:>8.2f}"
         yield row
+
+
+def _median(measured: Sequence[Measured], server: str, phase: str, figures: Sequence[str]) -> float:
+    builds = [each for each in measured if (each.server, each.phase) == (server, phase)]
+    return statistics.median(sum(getattr(build, figure) for figure in figures) for build in builds)
 
 
 def main() -> None:
@@ -211,6 +217,7 @@ def main() -> None:
     arguments.add_argument("--phases", nargs="+", choices=_PHASES, default=list(_PHASES))
     arguments.add_argument("--json", type=Path, help="also write every build to this file")
     chosen = arguments.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     isolation.enter()
     folder = Path(tempfile.mkdtemp(prefix="side-by-side-"))
     workspace = LargeWorkspace(folder / "workspace", Scale.by(chosen.scale))
