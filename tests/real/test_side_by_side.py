@@ -21,7 +21,7 @@ def test_both_servers_run_every_action_once_and_then_have_it_in_the_cache(buildb
     assert ended.returncode == 0, ended.stdout + ended.stderr
     builds = {(build["server"], build["phase"]): build["processes"] for build in json.loads(figures.read_text())}
     first = builds["nlctl", "cold"]["remote"]
-    assert first > 40
+    assert first >= 40
     assert len(builds) == 4
     for (_, phase), processes in builds.items():
         assert processes.get("remote" if phase == "cold" else "remote cache hit") == first
