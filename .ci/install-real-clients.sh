@@ -31,6 +31,7 @@ want bwrap bubblewrap
 want busybox busybox-static
 want ip iproute2
 want mount mount
+want nft nftables
 if [ -n "$packages" ]; then
     echo "test-real: installing$packages"
     export DEBIAN_FRONTEND=noninteractive
