@@ -48,7 +48,7 @@ instances:
         storage: *cas
       - !action-cache
         cache: *ac
-thread-pool-size: 50
+thread-pool-size: 200
 """
 
 

@@ -71,7 +71,7 @@ def moment(seconds: float) -> Timestamp:
 
 def is_fetching(target: Target, url: str) -> bool:
     """Whether this server fetches from this machine at all."""
-    return outcome(lambda: fetch(target, url))[0] is not Code.PERMISSION_DENIED
+    return outcome(lambda: fetch(target, url))[0] is Code.OK
 
 
 def _request(kind: Any, target: Target, uris: Iterable[str], qualifiers: Qualifiers, fields: dict[str, Any]) -> Any:

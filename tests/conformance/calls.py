@@ -23,7 +23,7 @@ def code_of(ask: Ask) -> grpc.StatusCode:
     """How this call ends: its status, or the first one in its answer that is not OK."""
     try:
         answer = ask()
-        parts = [answer] if isinstance(answer, Message) else list(answer)
+        parts = [answer] if isinstance(answer, Message) else list(answer or ())
     except grpc.RpcError as error:
         return error.code()
     return next((_CODES[one.code] for part in parts for one in _in(part) if one.code), Code.OK)

@@ -162,7 +162,7 @@ def test_an_unknown_qualifier_is_refused_or_matches_only_what_was_pushed_with_it
         assert [one.field for one in bad.field_violations] == ["qualifiers.name"]
         return
     assert target.serves(f"/{ASSET}.Push/PushBlob")
-    assert inside(lambda: fetch(target, url, qualifiers=[("foo", "bar"), demanded])) is Code.NOT_FOUND
+    assert code(lambda: fetch(target, url, qualifiers=[("foo", "bar"), demanded])) is Code.NOT_FOUND
     blob = target.put(data)
     push(target, blob, url, qualifiers=[("foo", "bar")])
     assert fetch(target, url, qualifiers=[("foo", "bar")]).blob_digest == blob
@@ -175,7 +175,7 @@ def test_the_order_of_qualifiers_does_not_matter(target: Target) -> None:
     one, two = ("vcs.branch", "main"), ("vcs.commit", "abc")
     push(target, blob, uri, qualifiers=[one, two])
     assert fetch(target, uri, qualifiers=[two, one]).blob_digest == blob
-    assert inside(lambda: fetch(target, uri, qualifiers=[one])) is Code.NOT_FOUND
+    assert code(lambda: fetch(target, uri, qualifiers=[one])) is Code.NOT_FOUND
 
 
 @rule("AST-07")
@@ -257,7 +257,7 @@ def test_a_pushed_asset_whose_blob_is_gone_is_no_hit(target: Target, own: Own) -
     push(target, blob, uri)
     assert fetch(target, uri).blob_digest == blob
     own.file_of(blob).unlink()
-    assert inside(lambda: fetch(target, uri)) is Code.NOT_FOUND
+    assert code(lambda: fetch(target, uri)) is Code.NOT_FOUND
 
 
 @rule("AST-12")
@@ -290,7 +290,7 @@ def test_fetching_a_directory_is_served_or_unimplemented(target: Target) -> None
     lacking = rx.Directory(directories=[{"name": "d", "digest": digest(fresh(30))}])
     refusal = code(lambda: push_directory(target, target.put(lacking), gone))
     assert refusal in (Code.OK, Code.FAILED_PRECONDITION)
-    assert inside(lambda: fetch_directory(target, gone)) is Code.NOT_FOUND
+    assert code(lambda: fetch_directory(target, gone)) is Code.NOT_FOUND
 
 
 @rule("AST-14")
@@ -303,7 +303,7 @@ def test_pushing_may_be_refused(target: Target, own: Own) -> None:
 def test_pushed_assets_expire_and_keep_what_they_refer_to(target: Target) -> None:
     blob, expired, lasting = target.put(fresh(10)), urn(), urn()
     push(target, blob, expired, expire_at=moment(-10))
-    assert inside(lambda: fetch(target, expired)) is Code.NOT_FOUND
+    assert code(lambda: fetch(target, expired)) is Code.NOT_FOUND
     push(target, blob, lasting, expire_at=moment(3600), references_blobs=[target.put(fresh(11))])
     assert fetch(target, lasting).blob_digest == blob
 
@@ -315,7 +315,7 @@ def test_an_asset_without_its_blobs_is_refused_or_hidden(target: Target) -> None
         uri = urn()
         blob = target.put(fresh(10)) if facts else absent
         assert code(lambda b=blob, u=uri, f=facts: push(target, b, u, **f)) in (Code.OK, Code.FAILED_PRECONDITION)
-        assert inside(lambda u=uri: fetch(target, u)) is Code.NOT_FOUND
+        assert code(lambda u=uri: fetch(target, u)) is Code.NOT_FOUND
 
 
 @rule("AST-15")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Iterator
 from typing import Final
 
 import grpc
@@ -17,6 +18,7 @@ from nlctl.bench.orders import Exchange
 from nlctl.bench.payload import Blob, Payload, blob_of
 
 _SEEDED: Final = 100
+_KEPT_AT_ONCE: Final = 8
 _MOST_ARMED: Final = 50_000
 _OUTPUT_BYTES: Final = 4096
 
@@ -67,15 +69,17 @@ class Hit(Call):
         """Keep results, and get one of them."""
         if self._answer_bytes < 0:
             await put(self._connection, [*self._result.blobs(), *self._actions])
-            await asyncio.gather(*(self._keep(action.digest) for action in self._actions))
+            rest = iter(self._actions)
+            await asyncio.gather(*(self._keep(rest) for _ in range(_KEPT_AT_ONCE)))
         answer = await self._connection.get_result(self._requests[-1])
         check_result(answer, self._result)
         self._answer_bytes = len(answer)
         return Exchange(len(self._requests[-1]), len(answer))
 
-    async def _keep(self, action: Digest) -> None:
-        request = update_action_result_request(self._connection.instance, action, self._result.data)
-        await self._connection.put_result(request)
+    async def _keep(self, actions: Iterator[Blob]) -> None:
+        for action in actions:
+            request = update_action_result_request(self._connection.instance, action.digest, self._result.data)
+            await self._connection.put_result(request)
 
     async def once(self) -> int:
         """Get one."""
