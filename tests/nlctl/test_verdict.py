@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from nlserver.reapi.digest import Digest
+
 from nlctl.admin import HealthFacts, OperationFacts, Overview, WorkerFacts
 from nlctl.launch.backend import Report
 from nlctl.verdict import attention
@@ -38,6 +40,7 @@ def test_absent_draining_and_silent_workers_are_named() -> None:
 
 
 def test_a_bad_store_and_a_stuck_queue_are_findings() -> None:
-    stuck = OperationFacts("op", "queued", NOW, "", "ISA differs", True)
+    action = Digest("ab" * 32, 3)
+    stuck = OperationFacts("op", "queued", NOW, NOW, "", "ISA differs", True, action, "", 0, 0, 1, {})
     seen = dataclasses.replace(GOOD, health=[HealthFacts("CAS", False, "disk gone")], queued=[stuck], queue_length=1)
     assert _what(seen) == ["CAS: disk gone", "1 actions match no worker (ISA differs)"]

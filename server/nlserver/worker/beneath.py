@@ -89,7 +89,11 @@ def opened_in_place(fd: int, name: str) -> int:
         try:
             return _in_place(fd, name)
         except PermissionError:
-            permit(fd, name)
+            # Either the directory that is looked in lets nobody through, or its entry lets nobody in.
+            if os.fstat(fd).st_mode & _ENTER != _ENTER:
+                os.fchmod(fd, _OWN)
+            else:
+                permit(fd, name)
         except OSError as error:
             if error.errno != errno.EXDEV or not unmounted(fd, name):
                 raise

@@ -9,6 +9,7 @@ import pytest
 from nlserver.errors import Code, Error
 from nlserver.worker.workspace import Workspace
 
+from tests.fuzz.powers import ordinary
 from tests.server.worker.shop import left
 
 
@@ -69,6 +70,20 @@ def test_everything_is_removed_whatever_its_shape(workspace: Workspace, tmp_path
     workspace.remove(directory)
     assert left(workspace.path) == []
     assert os.listdir(outside) == ["file"]
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o200, 0o400, 0o600, 0o100, 0o500])
+def test_directories_that_let_nobody_through_are_removed_by_an_ordinary_user(workspace: Workspace, mode: int) -> None:
+    with ordinary():
+        directory = workspace.directory("op")
+        workspace.create(directory)
+        inner = Path(directory.root) / "closed" / "closed too" / "deep"
+        inner.mkdir(parents=True)
+        (inner / "file").touch()
+        for closed in (inner, inner.parent, inner.parent.parent):
+            closed.chmod(mode)
+        workspace.remove(directory)
+        assert left(workspace.path) == []
 
 
 def test_removing_what_is_not_there_is_fine(workspace: Workspace) -> None:
