@@ -121,7 +121,15 @@ class Wire:
         if not data:
             self.closed = True
             return
-        for event in self.http.receive_data(data):
+        try:
+            events = self.http.receive_data(data)
+        except h2.exceptions.ProtocolError:
+            # The library takes nothing after GOAWAY, though a server may still end the calls that it had begun.
+            if self.http.state_machine.state is not h2.connection.ConnectionState.CLOSED:
+                raise
+            self.closed = True
+            return
+        for event in events:
             self._note(event)
         self.flush()
 
