@@ -153,13 +153,21 @@ class TestUsage:
     """Growth is named, and small growth allowed."""
 
     def test_it_reads_what_a_process_has(self) -> None:
-        before = usage.use(os.getpid())
-        held = [os.dup(0) for _ in range(40)]
-        block = bytearray(64 << 20)
-        block[::4096] = b"x" * len(block[::4096])
-        now = usage.use(os.getpid())
-        for descriptor in held:
-            os.close(descriptor)
+        grows = (
+            "import os; print(flush=True); input(); held = [os.dup(0) for _ in range(40)]; block = bytearray(64 << 20);"
+            "block[::4096] = b'x' * len(block[::4096]); print(flush=True); input()"
+        )
+        # A process of its own: this one gives memory back whenever it likes.
+        with subprocess.Popen([sys.executable, "-c", grows], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdout.readline()
+            before = usage.use(process.pid)
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            process.stdout.readline()
+            now = usage.use(process.pid)
+            process.kill()
         assert before is not None
         assert now is not None
         assert len(usage.grown(before, now)) == 2
