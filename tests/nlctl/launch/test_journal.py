@@ -16,7 +16,7 @@ path = Path(sys.argv[1])
 journal.redirect(path)
 other = os.fork()
 for number in range(500):
-    print(f"{'parent' if other else 'child'} {number} " + "x" * 50, flush=True)
+    os.write(1, f"{'parent' if other else 'child'} {number} {'x' * 50}\\n".encode())
     journal.rotate(path, 48 << 10)
 other and os.waitpid(other, 0)
 """
@@ -27,7 +27,7 @@ from nlctl.launch import journal
 path = Path(sys.argv[1])
 journal.redirect(path)
 for number in range(1000):
-    print(f"line {number} " + "x" * 50, flush=True)
+    os.write(1, f"line {number} {'x' * 50}\\n".encode())
     os.write(2, b"err\\n") if number % 100 == 0 else None
     journal.rotate(path, 32 << 10)
 assert os.read(0, 1) == b""
