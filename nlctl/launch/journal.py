@@ -30,10 +30,12 @@ def rotate(path: Path, largest: int = LARGEST) -> None:
     ours = os.fstat(2)
     if ours.st_size < largest and _is_at(ours, path):
         return
-    fcntl.flock(2, fcntl.LOCK_EX)
-    if _is_at(ours, path):
-        os.replace(path, previous(path))
-    _open(path)
+    # A descriptor of its own: forked processes share the one behind 2, and a lock on it would let all of them in.
+    with path.open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_at(ours, path):
+            os.replace(path, previous(path))
+        _open(path)
 
 
 def previous(path: Path) -> Path:
