@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +32,14 @@ HASTY_INSTANCE: Final = "hasty"
 """An instance that gives up a broken upload after a second."""
 _PATIENCE_SECONDS: Final = 30.0
 _BLOB: Final = re.compile(r"([0-9a-f]{64})-(\d+)")
+
+
+def file_sizes(folder: Path) -> Iterator[int]:
+    """The sizes in bytes of the files below this folder, while a server makes and removes them."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                yield os.lstat(os.path.join(parent, name)).st_size
 
 
 class Process:
@@ -103,7 +111,7 @@ class Process:
 
     def unfinished_bytes(self, store: str) -> int:
         """How much stands in the directory of temporary files of a filesystem store."""
-        return sum(path.stat().st_size for path in (self.data / store / "tmp").rglob("*") if path.is_file())
+        return sum(file_sizes(self.data / store / "tmp"))
 
     def kill(self) -> None:
         """End it as a crash does."""
