@@ -6,7 +6,23 @@ A test holds each entry to the module it names.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
+
+
+class Level(StrEnum):
+    """What a command needs of the server that it is pointed at; where that is missing, it exits 10."""
+
+    NONE = "-"
+    """Nothing: it asks no server."""
+    STANDARD = "A"
+    """The Remote Execution API and ByteStream: any server."""
+    LOCAL = "B"
+    """Processes, files and logs of a cluster that nlctl started."""
+    HTTP = "C"
+    """NativeLink's HTTP routes."""
+    ADMIN = "D"
+    """The admin API (nlserver/proto/admin.proto)."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +39,7 @@ class Leaf:
     valued: frozenset[str] = frozenset()
     owned: frozenset[str] = frozenset()
     wraps: bool = False
+    level: Level = Level.NONE
 
 
 RUN: Final = "Run a cluster"
@@ -35,27 +52,62 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "Start a cluster, or bring it to the asked shape",
         RUN,
         frozenset({"--workers", "--name", "--cas-size", "--cas-processes", "--base-port", "--wait-timeout"}),
+        level=Level.LOCAL,
     ),
-    ("down",): Leaf("down", "Stop a cluster; --wipe removes its data", RUN, frozenset({"--name", "--grace"})),
-    ("status",): Leaf("status", "Is it healthy, and what needs attention", LOOK, frozenset({"--name"})),
-    ("ps",): Leaf("ps", "The processes of a cluster", LOOK, frozenset({"--name"})),
-    ("logs",): Leaf("logs", "What the parts say", LOOK, frozenset({"--name", "--tail", "--since"})),
-    ("workers", "ls"): Leaf("workers_ls", "The workers that the scheduler sees", LOOK, frozenset({"--name"})),
+    ("down",): Leaf(
+        "down", "Stop a cluster; --wipe removes its data", RUN, frozenset({"--name", "--grace"}), level=Level.LOCAL
+    ),
+    ("status",): Leaf(
+        "status", "Is it healthy, and what needs attention", LOOK, frozenset({"--name"}), level=Level.LOCAL
+    ),
+    ("ps",): Leaf("ps", "The processes of a cluster", LOOK, frozenset({"--name"}), level=Level.LOCAL),
+    ("logs",): Leaf("logs", "What the parts say", LOOK, frozenset({"--name", "--tail", "--since"}), level=Level.LOCAL),
+    ("workers", "ls"): Leaf(
+        "workers_ls", "The workers that the scheduler sees", LOOK, frozenset({"--name"}), level=Level.ADMIN
+    ),
     ("workers", "drain"): Leaf(
-        "workers_drain", "Let workers finish, give them nothing new", LOOK, frozenset({"--deadline", "--name"})
+        "workers_drain",
+        "Let workers finish, give them nothing new",
+        LOOK,
+        frozenset({"--deadline", "--name"}),
+        level=Level.ADMIN,
     ),
-    ("workers", "cordon"): Leaf("workers_cordon", "Give workers no new work", LOOK, frozenset({"--name"})),
-    ("workers", "uncordon"): Leaf("workers_uncordon", "Give workers work again", LOOK, frozenset({"--name"})),
-    ("workers", "match"): Leaf("workers_match", "Which workers fit these properties", LOOK, frozenset({"--name"})),
+    ("workers", "cordon"): Leaf(
+        "workers_cordon", "Give workers no new work", LOOK, frozenset({"--name"}), level=Level.ADMIN
+    ),
+    ("workers", "uncordon"): Leaf(
+        "workers_uncordon", "Give workers work again", LOOK, frozenset({"--name"}), level=Level.ADMIN
+    ),
+    ("workers", "match"): Leaf(
+        "workers_match", "Which workers fit these properties", LOOK, frozenset({"--name"}), level=Level.ADMIN
+    ),
     ("ops", "ls"): Leaf(
-        "ops_ls", "What waits, runs, and ended lately", LOOK, frozenset({"--state", "--limit", "--name"})
+        "ops_ls",
+        "What waits, runs, and ended lately",
+        LOOK,
+        frozenset({"--state", "--limit", "--name"}),
+        level=Level.ADMIN,
     ),
-    ("ops", "cancel"): Leaf("ops_cancel", "End operations for all their clients", LOOK, frozenset({"--name"})),
-    ("queue", "ls"): Leaf("queue_ls", "What waits, by the properties asked", LOOK, frozenset({"--name"})),
+    ("ops", "cancel"): Leaf(
+        "ops_cancel", "End operations for all their clients", LOOK, frozenset({"--name"}), level=Level.ADMIN
+    ),
+    ("queue", "ls"): Leaf(
+        "queue_ls", "What waits, by the properties asked", LOOK, frozenset({"--name"}), level=Level.ADMIN
+    ),
     ("queue", "explain"): Leaf(
-        "queue_explain", "Why an operation does not run, worker by worker", LOOK, frozenset({"--name"})
+        "queue_explain",
+        "Why an operation does not run, worker by worker",
+        LOOK,
+        frozenset({"--name"}),
+        level=Level.ADMIN,
     ),
-    ("events",): Leaf("events", "What happened in the parts, and what happens", LOOK, frozenset({"--level", "--name"})),
+    ("events",): Leaf(
+        "events",
+        "What happened in the parts, and what happens",
+        LOOK,
+        frozenset({"--level", "--name"}),
+        level=Level.ADMIN,
+    ),
     ("run",): Leaf(
         "run",
         "Run a command on a worker",
@@ -63,12 +115,15 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         frozenset({"--input", "--output", "--fetch", "--env", "--platform", "--action-timeout", "--out-dir"}),
         owned=frozenset({"--output"}),
         wraps=True,
+        level=Level.STANDARD,
     ),
-    ("cas", "get"): Leaf("cas_get", "Fetch a blob, verified", USE, frozenset({"-O", "--out"})),
-    ("cas", "put"): Leaf("cas_put", "Upload files and directories", USE),
-    ("cas", "stat"): Leaf("cas_stat", "Which blobs are there", USE),
-    ("cas", "why"): Leaf("cas_why", "Where a blob is, layer by layer", USE, frozenset({"--name"})),
-    ("cas", "ls"): Leaf("cas_ls", "What a store holds", USE, frozenset({"--store", "--limit", "--name"})),
+    ("cas", "get"): Leaf("cas_get", "Fetch a blob, verified", USE, frozenset({"-O", "--out"}), level=Level.STANDARD),
+    ("cas", "put"): Leaf("cas_put", "Upload files and directories", USE, level=Level.STANDARD),
+    ("cas", "stat"): Leaf("cas_stat", "Which blobs are there", USE, level=Level.STANDARD),
+    ("cas", "why"): Leaf("cas_why", "Where a blob is, layer by layer", USE, frozenset({"--name"}), level=Level.ADMIN),
+    ("cas", "ls"): Leaf(
+        "cas_ls", "What a store holds", USE, frozenset({"--store", "--limit", "--name"}), level=Level.ADMIN
+    ),
     ("bench",): Leaf(
         "bench",
         "Measure a server, next to bare gRPC on this machine",
@@ -93,8 +148,11 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
                 "--plot",
             }
         ),
+        level=Level.STANDARD,
     ),
-    ("bazelrc",): Leaf("bazelrc", "The .bazelrc lines for this cluster", USE, frozenset({"--config", "--name"})),
+    ("bazelrc",): Leaf(
+        "bazelrc", "The .bazelrc lines for this cluster", USE, frozenset({"--config", "--name"}), level=Level.STANDARD
+    ),
     ("version",): Leaf("version", "Versions of this tool and of the parts", LOOK),
 }
 
