@@ -9,7 +9,9 @@ from typing import Any, Final
 import grpc
 import pytest
 
+from tests.conformance.assets import is_fetching
 from tests.conformance.catalogue import CATALOGUE
+from tests.conformance.origin import Origin
 from tests.conformance.own import MEMORY_INSTANCE, OTHER_INSTANCE, Own
 from tests.conformance.target import Target, not_applicable
 from tests.conformance.verdicts import Ended, Outcome, counts, document, rows, table
@@ -144,3 +146,15 @@ def worker(target: Target, maybe_own: Own | None) -> None:
             not_applicable("execution is not offered")
     elif not maybe_own.workers:
         maybe_own.start_worker()
+
+
+@pytest.fixture
+def origin(target: Target) -> Iterator[Origin]:
+    """An HTTP server from which the target fetches."""
+    made = Origin()
+    try:
+        if not is_fetching(target, made.has("/probe", b"probe")):
+            not_applicable("it fetches nothing from this machine")
+        yield made
+    finally:
+        made.close()

@@ -16,7 +16,7 @@ from tests.conformance.own import Own
 from tests.conformance.target import Feed, rx
 
 api: Final = worker_api_pb2
-_PATIENCE_SECONDS: Final = 20.0
+_PATIENCE_SECONDS: Final = 90.0
 
 
 class Worker:

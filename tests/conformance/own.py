@@ -30,7 +30,7 @@ HAND_INSTANCE: Final = "hand"
 """An instance whose workers are the tests themselves, at `Own.hand_address`."""
 HASTY_INSTANCE: Final = "hasty"
 """An instance that gives up a broken upload after a second."""
-_PATIENCE_SECONDS: Final = 30.0
+_PATIENCE_SECONDS: Final = 90.0
 _BLOB: Final = re.compile(r"([0-9a-f]{64})-(\d+)")
 
 

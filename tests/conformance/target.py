@@ -340,7 +340,7 @@ class Feed:
             yield message
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+def until(condition: Callable[[], bool], seconds: float = 90.0) -> bool:
     """Look again and again until this holds; whether it ever did."""
     deadline = time.monotonic() + seconds
     while not (held := condition()) and time.monotonic() < deadline:

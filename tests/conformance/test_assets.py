@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -18,7 +18,6 @@ from tests.conformance.assets import (
     checksum,
     fetch,
     fetch_directory,
-    is_fetching,
     moment,
     outcome,
     push,
@@ -40,18 +39,6 @@ from tests.conformance.target import (
     refused,
     rx,
 )
-
-
-@pytest.fixture
-def origin(target: Target) -> Iterator[Origin]:
-    """An HTTP server from which the target fetches."""
-    made = Origin()
-    try:
-        if not is_fetching(target, made.has("/probe", b"probe")):
-            not_applicable("it fetches nothing from this machine")
-        yield made
-    finally:
-        made.close()
 
 
 def urn() -> str:

@@ -100,5 +100,5 @@ def test_what_was_acknowledged_is_present_on_every_connection(target: Target) ->
             rx.FindMissingBlobsRequest.SerializeToString,
             rx.FindMissingBlobsResponse.FromString,
         )
-        answer = ask(rx.FindMissingBlobsRequest(instance_name=target.instance, blob_digests=[wanted]), timeout=30)
+        answer = ask(rx.FindMissingBlobsRequest(instance_name=target.instance, blob_digests=[wanted]), timeout=90)
     assert not answer.missing_blob_digests

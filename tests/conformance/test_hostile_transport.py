@@ -146,7 +146,7 @@ def test_half_open_connections_hinder_nobody(target: Target, own: Own, began: by
     before = own.server.open_files
     host, _, port = target.address.rpartition(":")
     with own.server.grows_by_at_most(50 * MIB):
-        waiting = [socket.create_connection((host, int(port)), timeout=10) for _ in range(200)]
+        waiting = [socket.create_connection((host, int(port)), timeout=90) for _ in range(200)]
         for connection in waiting:
             connection.sendall(began)
         assert still_serves(target)

@@ -262,7 +262,7 @@ def find(address: str, folder: Path, *, certified: bool) -> grpc.StatusCode:
     own_pool = [("grpc.use_local_subchannel_pool", 1)]
     with grpc.secure_channel(address.replace("127.0.0.1", "localhost"), credentials, options=own_pool) as channel:
         stub = remote_execution_pb2_grpc.ContentAddressableStorageStub(channel)
-        return status_of(lambda: stub.FindMissingBlobs(rx.FindMissingBlobsRequest(), timeout=10)).code
+        return status_of(lambda: stub.FindMissingBlobs(rx.FindMissingBlobsRequest(), timeout=90)).code
 
 
 @rule("NET-11")
@@ -300,7 +300,7 @@ def test_certificates_are_renewed_without_a_restart(secure: tuple[Process, str],
 def test_http_1_on_the_grpc_port_is_harmless(target: Target) -> None:
     host, _, port = target.address.rpartition(":")
     for path in ("/", "/status", "/../../etc/passwd", "/" + "x" * 5000):
-        connection = http.client.HTTPConnection(host, int(port), timeout=20)
+        connection = http.client.HTTPConnection(host, int(port), timeout=90)
         try:
             connection.request("GET", path)
             assert connection.getresponse().status >= 400

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 PROGRAM = Path(sys.executable).with_name("nlctl")
-LIMIT = 60
+LIMIT = 120
 
 
 @dataclass

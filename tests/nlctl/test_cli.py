@@ -115,7 +115,7 @@ def test_debug_shows_the_traceback(cli: Cli) -> None:
 
 def test_a_reader_that_stops_is_no_failure_worth_a_message(cli: Cli) -> None:
     lines = [f"{PROGRAM} {words} | head -1; echo ${{PIPESTATUS[0]}}" for words in ("--help", "up --help")]
-    done = subprocess.run(["bash", "-c", "; ".join(lines)], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(["bash", "-c", "; ".join(lines)], capture_output=True, text=True, check=True, timeout=120)
     assert done.stderr == ""
     assert set(done.stdout.splitlines()[1::2]) <= {"0", "141"}
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.nlctl.conftest import Cli
 
-LIMIT = 30.0
+LIMIT = 120.0
 
 
 def _until(look: Callable[[], Any]) -> Any:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 _BIN: Final = Path(sys.executable).parent
-_PATIENCE_SECONDS: Final = 30.0
+_PATIENCE_SECONDS: Final = 180.0
 _LOOK_AGAIN_SECONDS: Final = 0.05
 
 

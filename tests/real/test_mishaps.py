@@ -34,7 +34,7 @@ def test_a_build_finishes_although_a_worker_is_killed_while_it_executes_actions(
         victim.wait_for("Executing action", 10)
         victim.kill()
         assert building.poll() is None, "the build was over before the worker was killed"
-        code = building.wait(200)
+        code = building.wait(600)
     assert code == 0, said.read_text()
     build.slow_actions_are_right(bazel)
     build.programs_are_right(bazel)
@@ -60,7 +60,7 @@ def test_a_build_finishes_although_every_blob_is_lost_in_the_middle_of_it(
         site.workers[0].wait_for("Executing action", 50)
         lost = site.lose_every_blob()
         assert building.poll() is None, "the build was over before the blobs were lost"
-        code = building.wait(200)
+        code = building.wait(600)
     assert code == 0, said.read_text()
     assert lost > 100
     build.outputs_are_right(bazel)

@@ -59,18 +59,18 @@ class Server:
         where = os.open(self.socket.parent, os.O_PATH)
         self.channel = grpc.insecure_channel(f"unix:/proc/self/fd/{where}/{self.socket.name}")
         self.admin = admin_pb2_grpc.AdminStub(self.channel)
-        listener = self.admin.GetPart(admin_pb2.GetPartRequest(), timeout=30).listeners[0]
+        listener = self.admin.GetPart(admin_pb2.GetPartRequest(), timeout=120).listeners[0]
         self.clients = grpc.insecure_channel(listener)
         self.cas = reapi_grpc.ContentAddressableStorageStub(self.clients)
 
     def put(self, data: bytes) -> reapi.Digest:
         digest = reapi.Digest(hash=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
         request = reapi.BatchUpdateBlobsRequest(requests=[{"digest": digest, "data": data}])
-        assert self.cas.BatchUpdateBlobs(request, timeout=30).responses[0].status.code == 0
+        assert self.cas.BatchUpdateBlobs(request, timeout=120).responses[0].status.code == 0
         return digest
 
     def trace(self, digest: reapi.Digest, store: str = "") -> dict[str, admin_pb2.Sighting]:
-        answer = self.admin.TraceBlob(admin_pb2.TraceBlobRequest(digest=digest, store=store), timeout=30)
+        answer = self.admin.TraceBlob(admin_pb2.TraceBlobRequest(digest=digest, store=store), timeout=120)
         return {one.path: one for one in answer.sightings}
 
     def close(self) -> None:
@@ -182,7 +182,7 @@ def test_events_are_remembered_and_followed(server: Server) -> None:
     past = list(server.admin.WatchEvents(admin_pb2.WatchEventsRequest()))
     assert past[0].event.startswith("Ready, listening on")
     assert [one.number for one in past] == list(range(1, len(past) + 1))
-    follow = server.admin.WatchEvents(admin_pb2.WatchEventsRequest(after=past[-1].number, follow=True), timeout=30)
+    follow = server.admin.WatchEvents(admin_pb2.WatchEventsRequest(after=past[-1].number, follow=True), timeout=120)
     digest = server.put(b"watched")
     server.admin.RemoveBlob(admin_pb2.RemoveBlobRequest(store="CAS", digest=digest))
     event = next(follow)
@@ -215,7 +215,7 @@ def test_a_folder_into_which_others_may_write_is_refused(tmp_path: Path) -> None
     folder.mkdir()
     folder.chmod(0o777)
     command = [sys.executable, "-m", "nlserver", "--admin-socket", f"{folder}/admin.sock", str(config)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert "others may write into" in done.stderr
     assert "--admin-socket" in done.stderr

@@ -32,7 +32,7 @@ CACHE = """{
 
 def _nlserver(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "nlserver", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 @contextmanager

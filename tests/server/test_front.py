@@ -28,7 +28,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
     def within(work: Coroutine[Any, Any, None]) -> None:
         with asyncio.Runner(loop_factory=request.param) as runner:
-            runner.run(asyncio.wait_for(work, 20))
+            runner.run(asyncio.wait_for(work, 60))
 
     return within
 

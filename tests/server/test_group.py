@@ -24,7 +24,7 @@ from nlserver.proto import remote_execution_pb2_grpc as reapi_grpc
 
 from nlctl.launch.process import children
 
-LIMIT = 30.0
+LIMIT = 120.0
 
 
 def _config(folder: Path, *, store: str = "", address: str = "127.0.0.1:0", extra: str = "") -> Path:
@@ -161,7 +161,7 @@ def test_no_process_outlives_a_parent_that_is_killed(tmp_path: Path) -> None:
 
 def _refused(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "nlserver", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
 
 
 def test_a_store_of_one_process_forbids_it_and_is_named_with_its_line(tmp_path: Path) -> None:

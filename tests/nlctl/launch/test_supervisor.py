@@ -18,7 +18,7 @@ from nlctl.launch.process import Identity, identity, title
 from nlctl.launch.roster import Wanted
 
 TRIVIAL = Path(__file__).with_name("trivial.py")
-LIMIT = 20.0
+LIMIT = 120.0
 
 
 class Cluster:

@@ -49,7 +49,7 @@ async def test_a_value_that_comes_in_the_turn_in_which_the_last_groups_end_is_ke
     third = asyncio.create_task(keep_in_that_turn())
     await asyncio.sleep(0)
     gate.opened.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await third
     assert Path(directory.layout.path(of(b"third"))).read_bytes() == b"third"
     directory.close()

@@ -100,7 +100,7 @@ class Peer:
 
     async def began(self, method: str, count: int = 1) -> None:
         """Return when so many calls of this method have come."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while self.calls[method] < count:
                 self.stirred.clear()
                 await self.stirred.wait()

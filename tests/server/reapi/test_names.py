@@ -158,11 +158,11 @@ def test_the_error_says_what_is_wrong():
 
 
 def test_ten_thousand_segments_cost_next_to_nothing():
-    began = time.perf_counter()
+    began = time.process_time()
     for text in ("blobs/" * 10_000, "blobs/" * (LONGEST_NAME // 6), "uploads/u/blobs/" * 200):
         with pytest.raises(Error):
             parse_write(text)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def test_a_digest_with_another_size_is_another_name():

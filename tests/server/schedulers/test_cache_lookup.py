@@ -75,7 +75,7 @@ class Shop:
     async def work(self) -> None:
         """A worker joins and finishes the action that waits."""
         seat = self.scheduler.join(WorkerOffer("worker"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             order = await anext(aiter(seat.orders()))
         assert isinstance(order, Start)
         seat.finished(order.run, DONE.SerializeToString())

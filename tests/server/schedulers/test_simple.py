@@ -23,7 +23,7 @@ FAST = Limits(worker_timeout=0.05, client_action_timeout=0.05, retain_completed=
 
 async def until(condition: Callable[[], bool]) -> None:
     """Let the loop and its timers run until this callable says yes."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
@@ -149,7 +149,7 @@ class TestTime:
     async def test_a_silent_worker_is_dropped_by_the_timer(self) -> None:
         scheduler = SimpleScheduler(FAST, {}, SystemClock())
         seat = scheduler.join(WorkerOffer("w"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             orders = [order async for order in seat.orders()]
         assert orders == [Disconnect(seat.worker_id, f"Worker {seat.worker_id} timed out, removing from pool", 0)]
         await scheduler.close()
@@ -177,7 +177,7 @@ class TestTime:
         scheduler = SimpleScheduler(Limits(worker_timeout=0.05), {}, clock)
         seat = scheduler.join(WorkerOffer("w"))
         clock.ahead = 100.0
-        await asyncio.sleep(0.1)
+        await until(lambda: scheduler._excused)
         assert scheduler.workers(), "the timer rang late, so workers are heard before they are judged"
         seat.spoke()
         assert scheduler.workers()

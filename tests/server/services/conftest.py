@@ -229,7 +229,7 @@ class FakeWorker:
 
     async def order(self) -> worker_api_pb2.UpdateForWorker:
         """The next message of the scheduler; fails when the stream ends instead."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             update = await self.call.read()
         assert update is not grpc.aio.EOF, "the stream ended"
         return update
@@ -242,7 +242,7 @@ class FakeWorker:
 
     async def ended(self) -> bool:
         """Whether the stream ends now, after at most one Disconnect."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while (update := await self.call.read()) is not grpc.aio.EOF:
                 assert update.WhichOneof("update") == "disconnect", update
         return True
@@ -308,7 +308,7 @@ class Farm:
     @staticmethod
     async def next(call: grpc.aio.UnaryStreamCall) -> tuple[operations_pb2.Operation, rx.ExecuteOperationMetadata]:
         """The next operation of a stream, with its metadata, which must always be there."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             operation = await call.read()
         assert operation is not grpc.aio.EOF, "the stream ended"
         metadata = rx.ExecuteOperationMetadata()
@@ -327,7 +327,7 @@ class Farm:
     async def end(self, call: grpc.aio.UnaryStreamCall) -> rx.ExecuteResponse:
         """The response at the end of a stream, after which nothing may come."""
         operation = await self.until_stage(call, rx.ExecutionStage.COMPLETED)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert await call.read() is grpc.aio.EOF
         response = rx.ExecuteResponse()
         assert operation.response.Unpack(response)

@@ -333,7 +333,7 @@ class TestWrite:
         store.keep(data)
         call = cache.bytestream.Write()
         await call.write(next(iter(cut(write_name(of(data)), pack(data), MIB))))
-        assert (await asyncio.wait_for(call, 5)).committed_size == -1
+        assert (await asyncio.wait_for(call, 60)).committed_size == -1
         assert store.written == 0
 
     async def test_a_client_that_sends_everything_first_gets_its_answer_too(self, cache, store) -> None:  # BSW-13

@@ -387,7 +387,7 @@ class TestOperations:
         waiting = asyncio.ensure_future(farm.operations.WaitOperation(operations_pb2.WaitOperationRequest(name=name)))
         worker = await farm.worker()
         await worker.finished((await worker.started()).operation_id)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             assert (await waiting).done
 
     async def test_list_shows_one_instance_in_pages(self, farm) -> None:  # OPS-04

@@ -127,7 +127,7 @@ async def lose(stubs: Stubs, digest: Digest, data: bytes, end: int) -> None:
     for request in requests:
         await call.write(request)
     status = bs.QueryWriteStatusRequest(resource_name=requests[0].resource_name)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await stubs.stream.QueryWriteStatus(status)).committed_size < end:  # noqa: ASYNC110 - the other side's
             await asyncio.sleep(0.001)
     call.cancel()

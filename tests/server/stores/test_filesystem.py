@@ -668,6 +668,9 @@ async def test_open_files_are_bounded(files: Files) -> None:
         readers = [store.read(key) for _ in range(100)]
         try:
             firsts = [asyncio.create_task(anext(reader)) for reader in readers]  # type: ignore[arg-type]
+            async with asyncio.timeout(60):
+                while sum(task.done() for task in firsts) < 32:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
             done, waiting = await asyncio.wait(firsts, timeout=0.5)
             assert len(done) == 32
             assert all(task.exception() is None for task in done)

@@ -30,7 +30,7 @@ class Talk:
 
     async def heard(self) -> api.UpdateForScheduler:
         """The worker's next message that is no keep-alive."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             message = await self.said.get()
         assert message is not None, "the worker ended the stream"
         return message
@@ -45,7 +45,7 @@ class Talk:
 
     async def left(self) -> None:
         """Return when the worker has ended its stream."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await self.said.get() is not None:
                 pass
 
@@ -88,7 +88,7 @@ class FakeScheduler(worker_api_pb2_grpc.WorkerApiServicer):
 
     async def talk(self) -> Talk:
         """The next connection."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.talks.get()
 
 

@@ -166,11 +166,11 @@ async def test_parents_of_outputs_exist_but_not_the_outputs(shop: Shop) -> None:
 
 async def test_a_timeout_kills_and_keeps_what_there_is(shop: Shop) -> None:
     began = time.monotonic()
-    result = await shop.sh("echo begun; echo part > out; sleep 60", outputs=["out"], timeout_seconds=0.2)
+    result = await shop.sh("echo begun; echo part > out; sleep 60", outputs=["out"], timeout_seconds=1.5)
     response = result.execute_response
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 40
     assert response.status.code == Code.DEADLINE_EXCEEDED
-    assert "timed out after 0.2 seconds" in response.status.message
+    assert "timed out after 1.5 seconds" in response.status.message
     assert await shop.stdout(result) == "begun\n"
     assert [file.path for file in response.result.output_files] == ["out"]
     with pytest.raises(Exception, match="not found"):

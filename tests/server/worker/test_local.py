@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -82,13 +83,13 @@ def marker(tmp_path: Path) -> tuple[str, asyncio.Task[None]]:
     """A line of shell that says that it was reached, and the wait for it."""
     path = tmp_path / "fifo"
     os.mkfifo(path)
-    return f"echo > {path}", asyncio.create_task(asyncio.wait_for(asyncio.to_thread(path.read_text), 10))  # type: ignore[arg-type]
+    return f"echo > {path}", asyncio.create_task(asyncio.wait_for(asyncio.to_thread(path.read_text), 60))  # type: ignore[arg-type]
 
 
 async def test_a_worker_announces_what_it_offers(named: Site, spec: LocalSpec, scheduler: FakeScheduler) -> None:
     worker = await running(named, replace(spec, max_inflight_tasks=3))
     talk = await scheduler.talk()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await worker.registered.wait()
     properties = [(each.name, each.value) for each in talk.offer.properties]
     assert properties == [("cpu_count", str(len(os.sched_getaffinity(0)))), ("ISA", "x86-64"), ("ISA", "other")]
@@ -180,11 +181,14 @@ async def test_a_kill_is_acknowledged_by_the_result(
 
 async def test_keep_alives_come_twice_in_each_timeout(named: Site, spec: LocalSpec, scheduler: FakeScheduler) -> None:
     endpoint = replace(spec.worker_api_endpoint, timeout=0.2)
+    began = time.monotonic()
     await running(named, replace(spec, worker_api_endpoint=endpoint, platform_properties={}))
     talk = await scheduler.talk()
-    talk.tell(start_action=await start(named, "op", "sleep 0.65"))
-    await talk.result()
-    assert 4 <= talk.keep_alives <= 12
+    async with asyncio.timeout(60):
+        while talk.keep_alives < 5:  # noqa: ASYNC110 - the other side counts them
+            await asyncio.sleep(0.01)
+    # However slow this machine is, they do not come more often.
+    assert talk.keep_alives <= (time.monotonic() - began) / 0.1 + 2
 
 
 async def test_a_lost_connection_kills_everything_and_the_worker_comes_back(
@@ -226,7 +230,7 @@ async def test_a_silent_scheduler_is_left_and_tried_again(
     await scheduler.talk()
     scheduler.silent = False
     await scheduler.talk()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await worker.registered.wait()
 
 
@@ -240,7 +244,7 @@ async def test_a_first_answer_that_is_no_registration_is_a_reason_to_try_again(
     assert not worker.registered.is_set()
     scheduler.answer = good
     await scheduler.talk()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await worker.registered.wait()
 
 
@@ -279,7 +283,7 @@ async def test_a_drained_worker_finishes_refuses_new_work_and_signs_off(
     await asyncio.to_thread(gate.write_text, "go\n")
     assert (await talk.result()).operation_id == "old"
     assert (await talk.heard()).WhichOneof("update") == "going_away_request"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await drained
     await talk.left()
 
@@ -287,7 +291,7 @@ async def test_a_drained_worker_finishes_refuses_new_work_and_signs_off(
 async def test_a_worker_that_found_no_scheduler_drains_at_once(named: Site, spec: LocalSpec) -> None:
     endpoint = replace(spec.worker_api_endpoint, uri="grpc://127.0.0.1:1")
     worker = await running(named, replace(spec, worker_api_endpoint=endpoint))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await worker.drain()
 
 
@@ -397,5 +401,5 @@ async def test_cancelling_ends_the_worker_even_while_its_connection_is_being_los
     for _ in range(turns):
         await asyncio.sleep(0)
     task.cancel()
-    await asyncio.wait([task], timeout=5)
+    await asyncio.wait([task], timeout=60)
     assert task.cancelled()

@@ -60,7 +60,7 @@ async def test_a_process_that_ignores_signals_dies_at_its_time_limit(runner: Pro
     began = time.monotonic()
     ended = await runner.run(task(tmp_path, SH, "-c", "trap '' TERM INT HUP; while :; do sleep 1; done", timeout=0.2))
     assert (ended.ending, ended.exit_code) == (Ending.TIMED_OUT, 137)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 40
 
 
 async def test_a_stopped_process_dies_at_its_time_limit(runner: ProcessRunner, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ async def test_a_daemon_that_holds_the_output_does_not_delay_the_result(runner: 
     began = time.monotonic()
     ended = await runner.run(task(tmp_path, SH, "-c", "setsid sleep 60 & echo done"))
     assert (ended.exit_code, output(tmp_path)) == (0, "done\n")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 40
 
 
 async def test_nothing_that_was_started_is_left_not_even_dead(runner: ProcessRunner, tmp_path: Path) -> None:
