@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from nlserver.metrics import Count
+from nlserver import metrics
 
 BEAT_SECONDS: Final = 1.0
 """How often a process says that it is alive."""
@@ -36,7 +36,7 @@ class _Field(IntEnum):
     STARTS = 4
 
 
-_WIDTH: Final = len(_Field) + len(Count)
+_WIDTH: Final = len(_Field) + metrics.WIDTH
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ class Board:
         """How each process stands."""
         return [row.standing(now) for row in self.rows]
 
-    def total(self, which: Count) -> int:
-        """What all processes together counted."""
+    def total(self, which: int) -> int:
+        """What all processes together counted: of a Count, or in the place of a CacheCount."""
         return sum(row.counts[which] for row in self.rows)
 
 

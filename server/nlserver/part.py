@@ -14,7 +14,7 @@ from nlserver.board import Board, Phase, Standing, ailment
 from nlserver.config.walk import nested
 from nlserver.errors import Code, Error
 from nlserver.front import Answer, Route
-from nlserver.metrics import Count
+from nlserver.metrics import CacheCount, Count, caches
 from nlserver.services.health import Health, HealthService, Report
 from nlserver.spec import Builds, Site, Spec
 from nlserver.store import store_named
@@ -123,6 +123,9 @@ class Part:
             part.processes.append(_process(one))
         for which in Count:
             setattr(part.counters, which.name.lower(), self._board.total(which))
+        for kind, place in caches().items():
+            numbers = {one.name.lower(): self._board.total(place + one) for one in CacheCount}
+            part.caches.add(cache_type=kind, **numbers)
         return part
 
     def _together(self) -> list[Report]:

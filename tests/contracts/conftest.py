@@ -16,6 +16,7 @@ from nlserver.reapi.endpoint import EndpointSpec
 from nlserver.services import bytestream, capabilities, cas
 from nlserver.spec import Site
 from nlserver.store import Store, StoreSpec
+from nlserver.stores.cache_metrics import CacheMetricsSpec
 from nlserver.stores.compression import CompressionSpec, Lz4Spec
 from nlserver.stores.dedup import DedupSpec
 from nlserver.stores.existence_cache import ExistenceCacheSpec
@@ -118,6 +119,11 @@ async def compression_over_memory(path: Path, stack: AsyncExitStack) -> Store:
 @kind("compression over filesystem", same_sizes=False)
 async def compression_over_filesystem(path: Path, stack: AsyncExitStack) -> Store:
     return await built(CompressionSpec(backend=files(path), compression_algorithm=Lz4Spec()), stack)
+
+
+@kind("cache_metrics over filesystem")
+async def cache_metrics_over_filesystem(path: Path, stack: AsyncExitStack) -> Store:
+    return await built(CacheMetricsSpec(cache_type="contract", backend=files(path)), stack)
 
 
 @kind("verify over memory", free_keys=False, in_memory=True)

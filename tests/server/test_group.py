@@ -122,6 +122,7 @@ def test_calls_land_on_every_process_and_their_counts_are_added_up(tmp_path: Pat
         assert part.counters.calls >= 42
         assert part.counters.received_bytes > 41 * digest.ByteSize()
         assert part.counters.failed_calls == 0
+        assert (part.counters.asked_blobs, part.counters.missing_blobs) == (40, 0)
 
 
 def test_a_process_that_is_killed_comes_back_while_the_other_serves(tmp_path: Path) -> None:

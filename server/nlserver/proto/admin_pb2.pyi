@@ -55,6 +55,7 @@ class Part(_message.Message):
     SCHEDULERS_FIELD_NUMBER: _builtins.int
     PROCESSES_FIELD_NUMBER: _builtins.int
     COUNTERS_FIELD_NUMBER: _builtins.int
+    CACHES_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     pid: _builtins.int
     @_builtins.property
@@ -73,6 +74,10 @@ class Part(_message.Message):
     def counters(self) -> Global___Counters:
         """Of all processes together."""
 
+    @_builtins.property
+    def caches(self) -> _containers.RepeatedCompositeFieldContainer[Global___CacheCounters]:
+        """What its `cache_metrics` stores counted, of all processes together."""
+
     def __init__(
         self,
         *,
@@ -84,10 +89,11 @@ class Part(_message.Message):
         schedulers: _abc.Iterable[_builtins.str] | None = ...,
         processes: _abc.Iterable[Global___Process] | None = ...,
         counters: Global___Counters | None = ...,
+        caches: _abc.Iterable[Global___CacheCounters] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "health", b"health", "listeners", b"listeners", "pid", b"pid", "processes", b"processes", "schedulers", b"schedulers", "started", b"started", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caches", b"caches", "counters", b"counters", "health", b"health", "listeners", b"listeners", "pid", b"pid", "processes", b"processes", "schedulers", b"schedulers", "started", b"started", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -158,6 +164,12 @@ class Counters(_message.Message):
     FAILED_CALLS_FIELD_NUMBER: _builtins.int
     RECEIVED_BYTES_FIELD_NUMBER: _builtins.int
     SENT_BYTES_FIELD_NUMBER: _builtins.int
+    ASKED_BLOBS_FIELD_NUMBER: _builtins.int
+    MISSING_BLOBS_FIELD_NUMBER: _builtins.int
+    FOUND_RESULTS_FIELD_NUMBER: _builtins.int
+    MISSED_RESULTS_FIELD_NUMBER: _builtins.int
+    FINISHED_ACTIONS_FIELD_NUMBER: _builtins.int
+    FAILED_ACTIONS_FIELD_NUMBER: _builtins.int
     calls: _builtins.int
     """Calls that were answered, in whatever way."""
     failed_calls: _builtins.int
@@ -166,6 +178,18 @@ class Counters(_message.Message):
     """Bytes of the messages that came in, without what the connection adds."""
     sent_bytes: _builtins.int
     """Bytes of the messages that went out."""
+    asked_blobs: _builtins.int
+    """Blobs that clients asked for by FindMissingBlobs, those of no bytes left out."""
+    missing_blobs: _builtins.int
+    """Blobs among them that were missing."""
+    found_results: _builtins.int
+    """Results of actions that GetActionResult found."""
+    missed_results: _builtins.int
+    """Results of actions that GetActionResult did not find."""
+    finished_actions: _builtins.int
+    """Actions that a worker gave a result of, whatever their exit code."""
+    failed_actions: _builtins.int
+    """Actions that a worker could not run; those that are tried again count each time."""
     def __init__(
         self,
         *,
@@ -173,14 +197,63 @@ class Counters(_message.Message):
         failed_calls: _builtins.int = ...,
         received_bytes: _builtins.int = ...,
         sent_bytes: _builtins.int = ...,
+        asked_blobs: _builtins.int = ...,
+        missing_blobs: _builtins.int = ...,
+        found_results: _builtins.int = ...,
+        missed_results: _builtins.int = ...,
+        finished_actions: _builtins.int = ...,
+        failed_actions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "failed_calls", b"failed_calls", "received_bytes", b"received_bytes", "sent_bytes", b"sent_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_blobs", b"asked_blobs", "calls", b"calls", "failed_actions", b"failed_actions", "failed_calls", b"failed_calls", "finished_actions", b"finished_actions", "found_results", b"found_results", "missed_results", b"missed_results", "missing_blobs", b"missing_blobs", "received_bytes", b"received_bytes", "sent_bytes", b"sent_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Counters: _TypeAlias = Counters  # noqa: Y015
+
+@_typing.final
+class CacheCounters(_message.Message):
+    """What passed the `cache_metrics` stores of one `cache_type` since the server started."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CACHE_TYPE_FIELD_NUMBER: _builtins.int
+    HITS_FIELD_NUMBER: _builtins.int
+    MISSES_FIELD_NUMBER: _builtins.int
+    READ_BYTES_FIELD_NUMBER: _builtins.int
+    WRITES_FIELD_NUMBER: _builtins.int
+    WRITTEN_BYTES_FIELD_NUMBER: _builtins.int
+    REMOVALS_FIELD_NUMBER: _builtins.int
+    cache_type: _builtins.str
+    hits: _builtins.int
+    """Values that were asked for, by their size or their bytes, and were there."""
+    misses: _builtins.int
+    """Values that were asked for and absent."""
+    read_bytes: _builtins.int
+    writes: _builtins.int
+    """Values that were written."""
+    written_bytes: _builtins.int
+    removals: _builtins.int
+    """Values that were removed on demand."""
+    def __init__(
+        self,
+        *,
+        cache_type: _builtins.str = ...,
+        hits: _builtins.int = ...,
+        misses: _builtins.int = ...,
+        read_bytes: _builtins.int = ...,
+        writes: _builtins.int = ...,
+        written_bytes: _builtins.int = ...,
+        removals: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_type", b"cache_type", "hits", b"hits", "misses", b"misses", "read_bytes", b"read_bytes", "removals", b"removals", "writes", b"writes", "written_bytes", b"written_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CacheCounters: _TypeAlias = CacheCounters  # noqa: Y015
 
 @_typing.final
 class Health(_message.Message):

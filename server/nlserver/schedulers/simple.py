@@ -48,6 +48,7 @@ from nlserver.dispatch.model import (
 from nlserver.dispatch.properties import Kinds, PropertyKind, needs_of, offer_of
 from nlserver.dispatch.state import State
 from nlserver.errors import Code, Error, not_found
+from nlserver.metrics import Count, count
 from nlserver.scheduler import Abilities, Scheduler, SchedulerSpec, Seat
 from nlserver.spec import U32, Number, Seconds, SignedSeconds, Site, Spec, key
 
@@ -437,10 +438,12 @@ class _Seat(Seat):
 
     def finished(self, run: str, response: bytes) -> None:
         """As the interface says."""
+        count(Count.FINISHED_ACTIONS)
         self._handle(Finished(self.worker_id, run, Response(response)))
 
     def failed(self, run: str, failure: Failure) -> None:
         """As the interface says."""
+        count(Count.FAILED_ACTIONS)
         self._handle(Failed(self.worker_id, run, failure))
 
     def leave(self, reason: str) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from nlserver.errors import Code, Error, invalid, not_found
+from nlserver.metrics import Count, count
 from nlserver.proto import remote_execution_pb2
 from nlserver.reapi.digest import Digest, Function, digest_of, function_of, is_empty, of
 from nlserver.service import Context, InstanceSpec, Service, instance
@@ -96,9 +97,12 @@ async def _stored(store: Store, action: Digest) -> tuple[bytes, remote_execution
         try:
             data = await store.get(action)
             if data:
-                return data, remote_execution_pb2.ActionResult.FromString(data)
+                result = remote_execution_pb2.ActionResult.FromString(data)
+                count(Count.FOUND_RESULTS)
+                return data, result
         except (Missing, DecodeError):
             pass
+    count(Count.MISSED_RESULTS)
     raise not_found(f"no result of action {action} is cached")
 
 

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, TypeVar
 from google.rpc import status_pb2
 
 from nlserver.errors import Code, Error, invalid
+from nlserver.metrics import Count, count
 from nlserver.proto import remote_execution_pb2
 from nlserver.reapi import codec
 from nlserver.reapi.digest import Digest, Function, digest_of, function_of, is_empty
@@ -137,6 +138,8 @@ class Cas(Service):
         keys = [digest for digest in wanted if not is_empty(digest)]
         held = await store.sizes(keys) if keys else []
         missing = [wanted[key] for key, size in zip(keys, held, strict=True) if size is None]
+        count(Count.ASKED_BLOBS, len(keys))
+        count(Count.MISSING_BLOBS, len(missing))
         return remote_execution_pb2.FindMissingBlobsResponse(missing_blob_digests=missing)
 
     async def BatchUpdateBlobs(self, request: remote_execution_pb2.BatchUpdateBlobsRequest, context: Context) -> bytes:

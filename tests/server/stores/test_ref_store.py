@@ -8,8 +8,7 @@ import pytest
 from nlserver.errors import Code, Error
 from nlserver.spec import Site
 from nlserver.store import Store, store_named
-from nlserver.stores.cache_metrics import CacheMetricsSpec
-from nlserver.stores.memory import Memory, MemorySpec
+from nlserver.stores.memory import MemorySpec
 from nlserver.stores.noop import NoopSpec
 from nlserver.stores.ref_store import RefStoreSpec
 from nlserver.streams import once
@@ -42,10 +41,3 @@ async def test_noop_pulls_a_stream_to_its_end_and_keeps_nothing(build: Callable[
     await store.put("key", b"some bytes")
     assert await store.sizes(["key"]) == [None]
     assert not store.keeps_values
-
-
-def test_cache_metrics_is_its_backend_and_says_that_nothing_is_counted(
-    build: Callable[..., Store], caplog: pytest.LogCaptureFixture
-) -> None:
-    assert isinstance(build(CacheMetricsSpec(cache_type="cas", backend=MemorySpec())), Memory)
-    assert "cache_metrics counts nothing yet" in caplog.text
