@@ -45,6 +45,7 @@ class Leaf:
 RUN: Final = "Run a cluster"
 LOOK: Final = "Look at things"
 USE: Final = "Use it"
+LEARN: Final = "Learn"
 
 COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("up",): Leaf(
@@ -154,6 +155,7 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "bazelrc", "The .bazelrc lines for this cluster", USE, frozenset({"--config", "--name"}), level=Level.STANDARD
     ),
     ("version",): Leaf("version", "Versions of this tool and of the parts", LOOK),
+    ("explain",): Leaf("explain", "What an error code means, and what to do", LEARN),
 }
 
 GROUPS: Final[dict[str, str]] = {

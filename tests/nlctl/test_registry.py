@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
+from jsonschema import Draft202012Validator
 
 import nlctl
-from nlctl import faults, manual
+from nlctl import faults, manual, pages
 from nlctl.registry import COMMANDS, FLAGS, GROUPS, Leaf
+from tests.nlctl import documents
 
 LEAVES = pytest.mark.parametrize(("path", "leaf"), COMMANDS.items(), ids=[" ".join(path) for path in COMMANDS])
+ROOT = Path(__file__).parents[2]
+KINDS = [value for value in vars(faults).values() if isinstance(value, faults.Kind)]
 HEAVY = ("asyncio", "grpc", "rich", "urllib.request", "importlib.metadata", "json5", "uvloop")
 
 
@@ -80,11 +87,63 @@ def test_help_lists_every_command_and_flag() -> None:
 
 
 def test_the_version_is_that_of_the_project() -> None:
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == nlctl.VERSION
 
 
 def test_every_kind_of_fault_has_an_id_of_its_own() -> None:
-    kinds = [value for value in vars(faults).values() if isinstance(value, faults.Kind)]
-    assert len({kind.id for kind in kinds}) == len(kinds)
-    assert all(kind.id.startswith("NL-") for kind in kinds)
+    assert len({kind.id for kind in KINDS}) == len(KINDS)
+    assert all(kind.id.startswith("NL-") for kind in KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.id for kind in KINDS])
+def test_every_kind_of_fault_is_explained(kind: faults.Kind) -> None:
+    """Statement 19."""
+    page = pages.read(pages.CODES, kind.id)
+    assert page is not None, f"write nlctl/pages/codes/{kind.id}.md"
+    assert page.startswith(f"# {kind.id}: ")
+    assert pages.title(page)
+    parts = pages.sections(page)
+    assert list(parts) == ["What happened", "How to see it", "How to fix it"]
+    assert all(parts.values())
+    assert all(len(line) <= 120 for line in page.splitlines())
+
+
+def test_every_page_explains_a_kind_of_fault() -> None:
+    assert set(pages.names(pages.CODES)) == {kind.id for kind in KINDS}
+
+
+def test_every_document_has_a_schema_and_every_schema_a_document() -> None:
+    """Statement 15."""
+    named: set[str] = set()
+    for source in (ROOT / "nlctl").rglob("*.py"):
+        named |= set(re.findall(r"[\"`( ]nlctl\.([a-z._-]+)/v1", source.read_text()))
+    there = set(pages.names(pages.SCHEMAS))
+    assert named - there == set(), "write nlctl/schemas/NAME.v1.json for these"
+    assert there - named == set(), "no command writes these"
+
+
+@pytest.mark.parametrize("name", pages.names(pages.SCHEMAS))
+def test_a_schema_is_strict_and_says_what_it_is(name: str) -> None:
+    schema = documents.schema(name)
+    Draft202012Validator.check_schema(schema)
+    assert schema["$id"] == f"nlctl.{name}/v1"
+    assert schema["properties"]["schema"] == {"const": f"nlctl.{name}/v1"}
+    assert schema["title"]
+    for one in _objects(schema):
+        if one.get("additionalProperties") is False:
+            assert set(one["required"]) == set(one["properties"]), "a key is always there, null when unknown"
+        else:
+            assert "properties" not in one or name == "progress"
+
+
+def _objects(schema: Any) -> Iterator[Any]:
+    """Every schema of an object in this one."""
+    if isinstance(schema, dict):
+        if "object" in str(schema.get("type")):
+            yield schema
+        for value in schema.values():
+            yield from _objects(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _objects(value)
