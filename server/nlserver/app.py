@@ -161,7 +161,7 @@ def _admin_socket(part: Part, manner: Manner, number: int) -> UnixListener | Non
         return None
     from nlserver.services import admin
 
-    service = admin.build(part.site, part=part.describe)
+    service = admin.build(part.site, part=part.describe, roles=part.roles)
     return UnixListener(numbered(manner.admin_socket, number), [service])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
@@ -102,6 +102,14 @@ class Part:
         }
 
     @property
+    def roles(self) -> Mapping[str, Sequence[str]]:
+        """What its services and workers keep in each root store: `cas`, `ac`."""
+        found: dict[str, dict[str, None]] = {}
+        for role, name in _uses(self._config):
+            found.setdefault(name, {})[role] = None
+        return {name: tuple(roles) for name, roles in found.items()}
+
+    @property
     def health(self) -> Health:
         """What this part says of its stores."""
         return self._health
@@ -140,6 +148,17 @@ class Part:
             if (wrong := ailment(standings))
             else Report("processes", "Processes", "Ok", said)
         ]
+
+
+def _uses(config: Config) -> Iterator[tuple[str, str]]:
+    """Each use of a root store as CAS or action cache, by the store's name."""
+    for server in config.servers:
+        if server.services:
+            yield from (("cas", one.cas_store) for one in server.services.cas or ())
+            yield from (("cas", one.cas_store) for one in server.services.bytestream or ())
+            yield from (("ac", one.ac_store) for one in server.services.ac or ())
+    for worker in config.workers or ():
+        yield from worker.uses()
 
 
 def _process(standing: Standing) -> admin_pb2.Process:
@@ -246,7 +265,7 @@ def _services(spec: ServicesSpec, part: Part) -> list[Service]:
     if spec.admin is not None:
         from nlserver.services import admin
 
-        made.append(admin.build(site, part=part.describe))
+        made.append(admin.build(site, part=part.describe, roles=part.roles))
     if spec.experimental_bep is not None:
         spec.experimental_bep.build(site)
     return made

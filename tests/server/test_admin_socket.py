@@ -108,6 +108,26 @@ def test_stores_are_shown_as_what_they_are_made_of(server: Server) -> None:
     assert elsewhere.facts["endpoints"].startswith("grpc://127.0.0.1:")
 
 
+def test_root_stores_tell_what_they_are_used_for(server: Server) -> None:
+    stores = server.admin.ListStores(admin_pb2.ListStoresRequest()).stores
+    assert {one.path: list(one.roles) for one in stores} == {"CAS": ["cas"], "ELSEWHERE": [], "AC": ["ac"]}
+
+
+def test_a_layer_gives_the_bytes_that_it_holds(server: Server) -> None:
+    data = os.urandom(2 << 20) + bytes(1 << 20)
+    digest = server.put(data)
+
+    def read(store: str) -> bytes:
+        pages = server.admin.ReadBlob(admin_pb2.ReadBlobRequest(store=store, digest=digest), timeout=30)
+        return b"".join(page.data for page in pages)
+
+    assert read("CAS") == data
+    assert len(read("CAS/backend/slow")) < len(data), "it is kept compressed"
+    with pytest.raises(grpc.RpcError) as caught:
+        read("AC")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
 def test_a_blob_is_traced_through_every_layer(server: Server) -> None:
     digest = server.put(b"traced" * 100)
     seen = server.trace(digest)

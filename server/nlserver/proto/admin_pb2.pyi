@@ -939,6 +939,7 @@ class StoreNode(_message.Message):
     MAX_VALUES_FIELD_NUMBER: _builtins.int
     CAN_LIST_FIELD_NUMBER: _builtins.int
     HAS_JOURNAL_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     """The config name of the root store, then the keys that lead to this layer: "WORKER_CAS/fast"."""
     kind: _builtins.str
@@ -959,6 +960,10 @@ class StoreNode(_message.Message):
     def facts(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What it says of itself: directories, endpoints, limits."""
 
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a root store: what services and workers keep in it, "cas" or "ac"; none where only other stores use it."""
+
     def __init__(
         self,
         *,
@@ -973,10 +978,11 @@ class StoreNode(_message.Message):
         max_values: _builtins.int = ...,
         can_list: _builtins.bool = ...,
         has_journal: _builtins.bool = ...,
+        roles: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["can_list", b"can_list", "children", b"children", "facts", b"facts", "has_journal", b"has_journal", "is_counted", b"is_counted", "kind", b"kind", "max_bytes", b"max_bytes", "max_values", b"max_values", "path", b"path", "size_bytes", b"size_bytes", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["can_list", b"can_list", "children", b"children", "facts", b"facts", "has_journal", b"has_journal", "is_counted", b"is_counted", "kind", b"kind", "max_bytes", b"max_bytes", "max_values", b"max_values", "path", b"path", "roles", b"roles", "size_bytes", b"size_bytes", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1169,6 +1175,54 @@ class BlobEntry(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BlobEntry: _TypeAlias = BlobEntry  # noqa: Y015
+
+@_typing.final
+class ReadBlobRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    DIGEST_FUNCTION_FIELD_NUMBER: _builtins.int
+    store: _builtins.str
+    """As StoreNode.path."""
+    digest_function: _remote_execution_pb2.DigestFunction.Value.ValueType
+    @_builtins.property
+    def digest(self) -> _remote_execution_pb2.Digest: ...
+    def __init__(
+        self,
+        *,
+        store: _builtins.str = ...,
+        digest: _remote_execution_pb2.Digest | None = ...,
+        digest_function: _remote_execution_pb2.DigestFunction.Value.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "digest_function", b"digest_function", "store", b"store"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadBlobRequest: _TypeAlias = ReadBlobRequest  # noqa: Y015
+
+@_typing.final
+class ReadBlobResponse(_message.Message):
+    """The next bytes. A value that the layer lacks is NOT_FOUND."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATA_FIELD_NUMBER: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadBlobResponse: _TypeAlias = ReadBlobResponse  # noqa: Y015
 
 @_typing.final
 class RemoveBlobRequest(_message.Message):

@@ -90,6 +90,11 @@ class AdminStub:
                 request_serializer=nlserver_dot_proto_dot_admin__pb2.ListBlobsRequest.SerializeToString,
                 response_deserializer=nlserver_dot_proto_dot_admin__pb2.ListBlobsResponse.FromString,
                 _registered_method=True)
+        self.ReadBlob = channel.unary_stream(
+                '/nlctl.admin.v1.Admin/ReadBlob',
+                request_serializer=nlserver_dot_proto_dot_admin__pb2.ReadBlobRequest.SerializeToString,
+                response_deserializer=nlserver_dot_proto_dot_admin__pb2.ReadBlobResponse.FromString,
+                _registered_method=True)
         self.RemoveBlob = channel.unary_unary(
                 '/nlctl.admin.v1.Admin/RemoveBlob',
                 request_serializer=nlserver_dot_proto_dot_admin__pb2.RemoveBlobRequest.SerializeToString,
@@ -188,6 +193,13 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadBlob(self, request, context):
+        """The bytes of a value as one layer by itself holds them, whatever the layers above make of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RemoveBlob(self, request, context):
         """Forget a blob, or the result of an action, in one layer.
         """
@@ -266,6 +278,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListBlobs,
                     request_deserializer=nlserver_dot_proto_dot_admin__pb2.ListBlobsRequest.FromString,
                     response_serializer=nlserver_dot_proto_dot_admin__pb2.ListBlobsResponse.SerializeToString,
+            ),
+            'ReadBlob': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadBlob,
+                    request_deserializer=nlserver_dot_proto_dot_admin__pb2.ReadBlobRequest.FromString,
+                    response_serializer=nlserver_dot_proto_dot_admin__pb2.ReadBlobResponse.SerializeToString,
             ),
             'RemoveBlob': grpc.unary_unary_rpc_method_handler(
                     servicer.RemoveBlob,
@@ -581,6 +598,33 @@ class Admin:
             '/nlctl.admin.v1.Admin/ListBlobs',
             nlserver_dot_proto_dot_admin__pb2.ListBlobsRequest.SerializeToString,
             nlserver_dot_proto_dot_admin__pb2.ListBlobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadBlob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nlctl.admin.v1.Admin/ReadBlob',
+            nlserver_dot_proto_dot_admin__pb2.ReadBlobRequest.SerializeToString,
+            nlserver_dot_proto_dot_admin__pb2.ReadBlobResponse.FromString,
             options,
             channel_credentials,
             insecure,

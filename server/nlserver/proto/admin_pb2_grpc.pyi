@@ -60,6 +60,8 @@ class AdminStub:
     """Where a blob is: asked of every layer of every store by itself."""
     ListBlobs: _grpc.UnaryStreamMultiCallable[_admin_pb2.ListBlobsRequest, _admin_pb2.ListBlobsResponse]
     """What a layer holds, in no order. Some kinds cannot tell: UNIMPLEMENTED."""
+    ReadBlob: _grpc.UnaryStreamMultiCallable[_admin_pb2.ReadBlobRequest, _admin_pb2.ReadBlobResponse]
+    """The bytes of a value as one layer by itself holds them, whatever the layers above make of it."""
     RemoveBlob: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RemoveBlobRequest, _admin_pb2.RemoveBlobResponse]
     """Forget a blob, or the result of an action, in one layer."""
     ListEvictions: _grpc.UnaryStreamMultiCallable[_admin_pb2.ListEvictionsRequest, _admin_pb2.ListEvictionsResponse]
@@ -94,6 +96,8 @@ class AdminAsyncStub(AdminStub):
     """Where a blob is: asked of every layer of every store by itself."""
     ListBlobs: _aio.UnaryStreamMultiCallable[_admin_pb2.ListBlobsRequest, _admin_pb2.ListBlobsResponse]  # type: ignore[assignment]
     """What a layer holds, in no order. Some kinds cannot tell: UNIMPLEMENTED."""
+    ReadBlob: _aio.UnaryStreamMultiCallable[_admin_pb2.ReadBlobRequest, _admin_pb2.ReadBlobResponse]  # type: ignore[assignment]
+    """The bytes of a value as one layer by itself holds them, whatever the layers above make of it."""
     RemoveBlob: _aio.UnaryUnaryMultiCallable[_admin_pb2.RemoveBlobRequest, _admin_pb2.RemoveBlobResponse]  # type: ignore[assignment]
     """Forget a blob, or the result of an action, in one layer."""
     ListEvictions: _aio.UnaryStreamMultiCallable[_admin_pb2.ListEvictionsRequest, _admin_pb2.ListEvictionsResponse]  # type: ignore[assignment]
@@ -191,6 +195,14 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_admin_pb2.ListBlobsResponse], _abc.AsyncIterator[_admin_pb2.ListBlobsResponse]]:
         """What a layer holds, in no order. Some kinds cannot tell: UNIMPLEMENTED."""
+
+    @_abc_1.abstractmethod
+    def ReadBlob(
+        self,
+        request: _admin_pb2.ReadBlobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_admin_pb2.ReadBlobResponse], _abc.AsyncIterator[_admin_pb2.ReadBlobResponse]]:
+        """The bytes of a value as one layer by itself holds them, whatever the layers above make of it."""
 
     @_abc_1.abstractmethod
     def RemoveBlob(

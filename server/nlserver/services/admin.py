@@ -73,9 +73,14 @@ class AdminSpec(Spec):
         return []
 
 
-def build(site: Site, *, part: Callable[[], Awaitable[admin_pb2.Part]]) -> AdminService:
-    """The service for the schedulers and stores of this process; `part` tells of the process itself."""
-    return AdminService(site, part)
+def build(
+    site: Site, *, part: Callable[[], Awaitable[admin_pb2.Part]], roles: Mapping[str, Sequence[str]]
+) -> AdminService:
+    """The service for the schedulers and stores of this process.
+
+    `part` tells of the process itself, `roles` what each root store is used as.
+    """
+    return AdminService(site, part, roles)
 
 
 def schedulers_of(site: Site) -> dict[str, Scheduler]:
@@ -101,10 +106,13 @@ class AdminService(Service):
 
     descriptors: ClassVar[Sequence[ServiceDescriptor]] = (admin_pb2.DESCRIPTOR.services_by_name["Admin"],)
 
-    def __init__(self, site: Site, part: Callable[[], Awaitable[admin_pb2.Part]]) -> None:
+    def __init__(
+        self, site: Site, part: Callable[[], Awaitable[admin_pb2.Part]], roles: Mapping[str, Sequence[str]]
+    ) -> None:
         self._site = site
         self._clock = site.clock
         self._part = part
+        self._roles = roles
 
     async def GetPart(self, request: admin_pb2.GetPartRequest, context: Context) -> admin_pb2.Part:
         """Facts and health of this process."""
@@ -211,7 +219,10 @@ class AdminService(Service):
 
     async def ListStores(self, request: admin_pb2.ListStoresRequest, context: Context) -> admin_pb2.ListStoresResponse:
         """Every root store with what it is made of."""
-        return admin_pb2.ListStoresResponse(stores=[_node(Layer(*root)) for root in self._stores().items()])
+        roots = [_node(Layer(*root)) for root in self._stores().items()]
+        for root in roots:
+            root.roles.extend(self._roles.get(root.path, ()))
+        return admin_pb2.ListStoresResponse(stores=roots)
 
     async def TraceBlob(self, request: admin_pb2.TraceBlobRequest, context: Context) -> admin_pb2.TraceBlobResponse:
         """Each layer's own answer. Raises Error NOT_FOUND for a store that there is not."""
@@ -234,6 +245,14 @@ class AdminService(Service):
                     left -= len(part)
                     if left <= 0:
                         return
+
+    async def ReadBlob(self, request: admin_pb2.ReadBlobRequest, context: Context) -> None:
+        """In chunks of about a mebibyte. Raises Missing."""
+        key = digest_of(request.digest, function_of(request.digest_function))
+        layer = inspection.at(self._stores(), request.store)
+        async with aclosing(layer.store.read(key)) as chunks:
+            async for chunk in chunks:
+                await context.write(admin_pb2.ReadBlobResponse(data=bytes(chunk)))
 
     async def RemoveBlob(self, request: admin_pb2.RemoveBlobRequest, context: Context) -> admin_pb2.RemoveBlobResponse:
         """From this layer and what is below it. Raises Error UNIMPLEMENTED for a kind that cannot forget."""

@@ -43,6 +43,10 @@ class WorkerSpec(Spec, kinds=""):
         """Make the worker. Raises Error FAILED_PRECONDITION where it cannot be."""
         raise NotImplementedError
 
+    def uses(self) -> list[tuple[str, str]]:
+        """What it keeps in which root stores: `cas` or `ac`, and the store's name."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerApiEndpointSpec(Spec):
@@ -148,6 +152,11 @@ class LocalSpec(WorkerSpec, tag="local"):
         if values.use_mount_namespace and values.use_namespaces is None:
             found.append("'use_mount_namespace' needs 'use_namespaces'")
         return found
+
+    def uses(self) -> list[tuple[str, str]]:
+        """Blobs in its tiers, and results where it is told to upload them."""
+        results = self.upload_action_result.ac_store
+        return [("cas", self.cas_fast_slow_store), *([("ac", results)] if results else [])]
 
     def build(self, site: Site) -> LocalWorker:
         """Make the worker; it starts with `LocalWorker.run`."""

@@ -357,7 +357,7 @@ async def farm(clock: HandClock, store: Shelf, scheduler_spec: SimpleSpec) -> As
     services: list[Service] = [
         execution.build(instances, site),
         worker_api.build(worker_api.WorkerApiSpec(scheduler="MAIN"), site),
-        admin.build(site, part=part),
+        admin.build(site, part=part, roles={}),
     ]
     server = grpc.aio.server()
     for service in services:
