@@ -1,6 +1,6 @@
 """What the admin service of a running part says and does, as plain values.
 
-An endpoint is `grpc://HOST:PORT`, or the path of a part's socket.
+An endpoint is `grpc://HOST:PORT`, an Address with the files that open it, or the path of a part's socket.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from nlserver.errors import Code, Error
 from nlserver.reapi.digest import Digest, Function
 
+from nlctl.contexts import Access, Address
 from nlctl.faults import UNKNOWN_WORKER, Fault, fix
 
 if TYPE_CHECKING:
@@ -229,14 +230,14 @@ class Admin:
     """One connection, closed on leaving."""
 
     def __init__(self, endpoint: str) -> None:
-        import grpc
         from nlserver.proto import admin_pb2_grpc
 
         self._endpoint = endpoint
         self._folder: int | None = None
-        # A proxy of the environment has no business between this machine and itself.
-        options = [("grpc.enable_http_proxy", 0)]
-        self._channel = grpc.insecure_channel(self._target(endpoint), options)
+        access = endpoint.access if isinstance(endpoint, Address) else Access()
+        token = access.token()
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._channel = self._open(endpoint, access)
         self._stub = admin_pb2_grpc.AdminStub(self._channel)
 
     def __enter__(self) -> Admin:
@@ -247,15 +248,30 @@ class Admin:
         if self._folder is not None:
             os.close(self._folder)
 
-    def _target(self, endpoint: str) -> str:
-        if "://" in endpoint:
-            return endpoint.removeprefix("grpc://")
+    def _open(self, endpoint: str, access: Access) -> Any:
+        import grpc
+
+        # A proxy of the environment has no business between this machine and itself.
+        options = [("grpc.enable_http_proxy", 0)]
+        if "://" not in endpoint:
+            return grpc.insecure_channel(self._socket(endpoint), options)
+        if not Address(endpoint, access).secure:
+            return grpc.insecure_channel(endpoint.partition("://")[2], options)
+        # What opens TLS costs an import that most commands need not pay.
+        from nlserver.reapi.channel import credentials, target_of
+        from nlserver.reapi.endpoint import TlsSpec
+
+        tls = TlsSpec(ca_file=access.ca_file, cert_file=access.cert_file, key_file=access.key_file)
+        trusted = tls if access.has_tls_files else TlsSpec(use_native_roots=True)
+        return grpc.secure_channel(target_of(endpoint).name, credentials(trusted))
+
+    def _socket(self, path: str) -> str:
         # gRPC takes no more than 107 bytes for a socket's path: the folder's descriptor stands for the folder.
-        folder, name = os.path.split(endpoint)
+        folder, name = os.path.split(path)
         try:
             self._folder = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except FileNotFoundError as error:
-            raise Error(Code.UNAVAILABLE, "nobody answers", where=endpoint) from error
+            raise Error(Code.UNAVAILABLE, "nobody answers", where=path) from error
         return f"unix:/proc/self/fd/{self._folder}/{name}"
 
     def call(self, method: str, request: Any) -> Any:
@@ -263,7 +279,7 @@ class Admin:
         import grpc
 
         try:
-            return getattr(self._stub, method)(request, timeout=_SECONDS)
+            return getattr(self._stub, method)(request, timeout=_SECONDS, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._error(method, error) from error
 
@@ -271,7 +287,8 @@ class Admin:
         """The messages of a stream. Raises Error with the server's code."""
         import grpc
 
-        call = getattr(self._stub, method)(request, timeout=None if endless else _STREAM_SECONDS)
+        limit = None if endless else _STREAM_SECONDS
+        call = getattr(self._stub, method)(request, timeout=limit, metadata=self._metadata)
         try:
             yield from call
         except grpc.RpcError as error:

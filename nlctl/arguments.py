@@ -9,6 +9,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Final
 
 from nlctl.faults import USAGE, Fault, Fix, fix
@@ -19,14 +20,37 @@ _COUNT: Final = re.compile("[0-9]{1,3}")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
+class Rank(IntEnum):
+    """Where a value may come from; what stands first wins."""
+
+    FLAG = 0
+    VARIABLE = 1
+    PROJECT = 2
+    CONTEXT = 3
+    USER = 4
+    DEFAULT = 5
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value came from: by what right, and the flag, variable or file that said it."""
+
+    rank: Rank
+    where: str
+
+
 @dataclass
 class Invocation:
-    """One command line. `path` may be a group or empty; `words` belong to the command."""
+    """One command line. `path` may be a group or empty; `words` belong to the command.
+
+    `origins` tell of each of the `texts` where it came from.
+    """
 
     path: tuple[str, ...] = ()
     words: list[str] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
 
     @property
     def leaf(self) -> Leaf | None:
@@ -79,7 +103,7 @@ def _from_environment(made: Invocation, environment: Mapping[str, str]) -> None:
         if flag.counts:
             made.counts[flag.name] = int(value) if _COUNT.fullmatch(value) else 1
         else:
-            _set(made, flag, value, flag.variable)
+            _set(made, flag, value, flag.variable, Rank.VARIABLE)
 
 
 def _flag(made: Invocation, word: str, rest: Iterator[str]) -> None:
@@ -96,7 +120,7 @@ def _flag(made: Invocation, word: str, rest: Iterator[str]) -> None:
     elif flag.counts:
         made.counts[flag.name] = made.counts.get(flag.name, 0) + 1
     elif flag.constant:
-        made.texts[flag.name] = flag.constant
+        _set(made, flag, flag.constant, name)
     else:
         _set(made, flag, value if equals else _next(rest, name), name)
 
@@ -130,10 +154,11 @@ def _next(rest: Iterator[str], name: str) -> str:
     return value
 
 
-def _set(made: Invocation, flag: Flag, value: str, spelling: str) -> None:
+def _set(made: Invocation, flag: Flag, value: str, spelling: str, rank: Rank = Rank.FLAG) -> None:
     if flag.choices and value not in flag.choices:
         raise Fault(USAGE, f"{spelling} cannot be {value!r}", fixes=[Fix(f"choose one of {', '.join(flag.choices)}")])
     made.texts[flag.name] = value
+    made.origins[flag.name] = Origin(rank, spelling)
 
 
 def _descend(path: tuple[str, ...], word: str) -> tuple[str, ...]:

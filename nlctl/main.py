@@ -13,7 +13,7 @@ from typing import Any
 
 from nlserver.errors import Error
 
-from nlctl import VERSION, manual
+from nlctl import VERSION, defaults, manual
 from nlctl.arguments import Invocation, cut, seconds
 from nlctl.exits import Exit
 from nlctl.faults import INTERNAL, INTERRUPTED, TERMINATED, TIMEOUT, USAGE, Fault, as_not_run, fix, of_error
@@ -34,6 +34,7 @@ def run(words: Sequence[str]) -> int:
     debug = "--debug" in words or bool(os.environ.get("NLCTL_DEBUG"))
     try:
         invocation = cut(words, os.environ)
+        defaults.complete(invocation, defaults.here(), os.environ)
         ui = _ui(invocation)
         wraps = invocation.leaf is not None and invocation.leaf.wraps
         code = _invoke(invocation, ui)

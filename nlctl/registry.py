@@ -154,6 +154,30 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("bazelrc",): Leaf(
         "bazelrc", "The .bazelrc lines for this cluster", USE, frozenset({"--config", "--name"}), level=Level.STANDARD
     ),
+    ("context", "ls"): Leaf("context_ls", "The clusters here and elsewhere", USE),
+    ("context", "show"): Leaf("context_show", "Where a context leads, and whether it answers", USE),
+    ("context", "use"): Leaf("context_use", "Make a context the current one", USE),
+    ("context", "add"): Leaf(
+        "context_add",
+        "Give a server elsewhere a name",
+        USE,
+        frozenset(
+            {
+                "--executor",
+                "--admin",
+                "--admin-http",
+                "--scheduler",
+                "--tls-ca",
+                "--tls-cert",
+                "--tls-key",
+                "--token-file",
+            }
+        ),
+    ),
+    ("context", "rm"): Leaf("context_rm", "Forget a context", USE),
+    ("context", "rename"): Leaf("context_rename", "Give a context another name", USE),
+    ("context", "export"): Leaf("context_export", "A context as text", USE),
+    ("context", "import"): Leaf("context_import", "Take over an exported context", USE, frozenset({"--name"})),
     ("version",): Leaf("version", "Versions of this tool and of the parts", LOOK),
     ("explain",): Leaf("explain", "What an error code means, and what to do", LEARN),
 }
@@ -163,6 +187,7 @@ GROUPS: Final[dict[str, str]] = {
     "workers": "The machines that run actions",
     "ops": "Executions: what clients asked to be run",
     "queue": "What waits for a worker, and why",
+    "context": "Clusters by name: those here, and servers elsewhere",
 }
 
 

@@ -7,14 +7,29 @@ from contextlib import asynccontextmanager
 
 from nlserver.reapi.client import Client
 from nlserver.reapi.digest import Function
+from nlserver.reapi.endpoint import EndpointSpec, TlsSpec
 
+from nlctl.contexts import Access, Address
 from nlctl.session import Target
 
 
 @asynccontextmanager
 async def client(target: Target, function: Function = Function.SHA256) -> AsyncIterator[Client]:
     """A client for this target, closed on leaving."""
+    token = target.access.token()
     async with Client(
-        cas=target.cas, executor=target.executor, instance_name=target.instance, function=function
+        cas=_endpoint(target.cas, target.access),
+        executor=_endpoint(target.executor, target.access),
+        instance_name=target.instance,
+        function=function,
+        headers=(("authorization", f"Bearer {token}"),) if token else (),
     ) as made:
         yield made
+
+
+def _endpoint(url: str, access: Access) -> EndpointSpec | str:
+    """The address alone says that TLS trusts what this system trusts; files say it better."""
+    if not Address(url, access).secure or not access.has_tls_files:
+        return url
+    files = TlsSpec(ca_file=access.ca_file, cert_file=access.cert_file, key_file=access.key_file)
+    return EndpointSpec(address=url, tls_config=files)

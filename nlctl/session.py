@@ -1,16 +1,20 @@
-"""The facts of one invocation: which cluster or endpoint it speaks to, and where its state is."""
+"""The facts of one invocation: which cluster, context or endpoint it speaks to, and where its state is.
+
+A *context* is anything that has a name: a cluster that runs here, or one elsewhere that `nlctl context add` wrote down.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from nlctl.arguments import Invocation
-from nlctl.faults import NO_CONTEXT, NOT_RUNNING, UNCONFIRMED, UNSUPPORTED, USAGE, Fault, fix
+from nlctl.arguments import Invocation, Origin, Rank
+from nlctl.contexts import SCHEMES, Access, Address, Context, Contexts, config_home
+from nlctl.faults import CONTEXT_TAKEN, NO_CONTEXT, NOT_RUNNING, UNCONFIRMED, UNSUPPORTED, USAGE, Fault, fix
 from nlctl.launch.ledger import Ledger, known, write
 from nlctl.launch.wish import HOST, checked_name
 from nlctl.ui import Ui
@@ -20,18 +24,33 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DEFAULT_NAME: Final = "dev"
-_SCHEMES: Final = ("grpc://", "grpcs://", "http://", "https://")
+_BUILT_IN: Final = Origin(Rank.DEFAULT, "built in")
+
+
+@dataclass(frozen=True)
+class Route:
+    """NativeLink's admin route: its HTTP address, and the config name of the scheduler."""
+
+    url: str
+    scheduler: str
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where requests go. `admin` is None for a server that nlctl did not start."""
+    """Where requests go, and what opens it.
+
+    `admin` is None for a server without our admin service; `route` is NativeLink's in its place, where that is known.
+    `cluster` is the name of a cluster that runs here, `context` that of either kind.
+    """
 
     cas: str
     executor: str
     admin: str | None
     instance: str
     cluster: str | None = None
+    context: str | None = None
+    access: Access = field(default_factory=Access)
+    route: Route | None = None
 
 
 def state_home(environment: Mapping[str, str]) -> Path:
@@ -47,16 +66,21 @@ class Session:
         self.ui = ui
         self.environment = environment
         self.state = state_home(environment)
+        self.contexts = Contexts(config_home(environment))
         self._texts = invocation.texts
         self._counts = invocation.counts
+        self._origins = invocation.origins
 
     @property
     def endpoint(self) -> str | None:
-        """The server given by --endpoint. Raises Fault USAGE for something that is no URL."""
+        """The server given by --endpoint, unless a context was given by greater right: -C beats NLCTL_ENDPOINT.
+
+        Raises Fault USAGE for something that is no URL.
+        """
         url = self._texts.get("endpoint")
-        if url and not url.startswith(_SCHEMES):
+        if url and not url.startswith(SCHEMES):
             raise Fault(USAGE, f"{url!r} is no endpoint", fixes=[fix("write grpc://HOST:PORT, or grpcs:// for TLS")])
-        return url or None
+        return url if url and self._origin("endpoint").rank <= self._origin("context").rank else None
 
     @property
     def instance(self) -> str:
@@ -69,28 +93,48 @@ class Session:
         return self._counts.get("verbose", 0)
 
     def chosen(self, asked: str = "") -> str:
-        """The cluster's name: --name, --context, the latest one, or "dev". It need not exist."""
-        name = asked or self._texts.get("context") or self._latest() or DEFAULT_NAME
+        """The context's name: --name, --context, the latest one, or "dev". It need not exist."""
+        name, _ = self.choice(asked)
         self.ui.in_context(name)
         return checked_name(name)
 
+    def choice(self, asked: str = "") -> tuple[str, Origin]:
+        """The context that counts, and who said so."""
+        if asked:
+            return asked, Origin(Rank.FLAG, "--name")
+        said, origin = self._texts.get("context"), self._origin("context")
+        if said and origin.rank < Rank.CONTEXT:
+            return said, origin
+        if latest := self._latest():
+            return latest, Origin(Rank.CONTEXT, "nlctl up or nlctl context use")
+        return (said, origin) if said else (DEFAULT_NAME, _BUILT_IN)
+
     def ledger(self, asked: str = "") -> Ledger:
-        """The folder of the chosen cluster, which may be empty."""
-        return Ledger(self.state / "clusters" / self.chosen(asked))
+        """The folder of the chosen cluster, which may be empty. Raises Fault UNSUPPORTED for one elsewhere."""
+        name = self.chosen(asked)
+        ledger = Ledger(self.state / "clusters" / name)
+        if not ledger.exists and self.contexts.has(name):
+            raise _elsewhere(name, self.contexts.load(name).executor)
+        return ledger
 
     def cluster(self, asked: str = "") -> Ledger:
-        """The folder of the chosen cluster, which exists. Raises Fault NOT_RUNNING or NO_CONTEXT."""
+        """The folder of the chosen cluster, which exists. Raises Fault NOT_RUNNING, NO_CONTEXT or UNSUPPORTED."""
         if self.endpoint is not None and not asked:
             raise _needs_cluster(self.endpoint)
         ledger = self.ledger(asked)
         if ledger.exists:
             return ledger
-        names = known(self.state)
         if asked or self._texts.get("context"):
-            there = f"there are: {', '.join(names)}" if names else "there is none yet"
-            create = fix("create it", "nlctl", "up", "--name", ledger.name)
-            raise Fault(NO_CONTEXT, f"there is no cluster {ledger.name!r}", why=there, fixes=[create])
+            raise self.unknown(ledger.name)
         raise Fault(NOT_RUNNING, "no cluster is running", fixes=[fix("start one", "nlctl", "up")])
+
+    def unknown(self, name: str) -> Fault:
+        """Nothing has this name."""
+        names = sorted({*known(self.state), *self.contexts.names()})
+        there = f"there are: {', '.join(names)}" if names else "there is none yet"
+        create = fix("start a cluster of this name", "nlctl", "up", "--name", name)
+        see = fix("see what there is", "nlctl", "context", "ls")
+        return Fault(NO_CONTEXT, f"there is no cluster or context {name!r}", why=there, fixes=[create, see])
 
     def running(self, asked: str = "") -> tuple[Ledger, Processes]:
         """The chosen cluster under its supervisor. Raises Fault NOT_RUNNING."""
@@ -116,15 +160,58 @@ class Session:
         instance = self.instance
         if self.endpoint is not None and not asked:
             return Target(self.endpoint, self.endpoint, None, instance)
+        name = self.chosen(asked)
+        if not Ledger(self.state / "clusters" / name).exists and self.contexts.has(name):
+            return self._target_elsewhere(self.contexts.load(name))
         ledger, _ = self.running(asked)
         record = ledger.load()
         assert record is not None
         ports = record.ports
         cas, executor, admin = (f"grpc://{HOST}:{port}" for port in ports.all())
-        return Target(cas, executor, admin, instance, ledger.name)
+        return Target(cas, executor, admin, instance, ledger.name, ledger.name)
+
+    def _target_elsewhere(self, context: Context) -> Target:
+        given = self._origin("instance").rank < Rank.CONTEXT
+        access = context.access
+        return Target(
+            context.cas,
+            context.executor,
+            Address(context.admin, access) if context.admin else None,
+            self.instance if given else context.instance or self.instance,
+            context=context.name,
+            access=access,
+            route=Route(context.http, context.scheduler) if context.http else None,
+        )
+
+    def known_context(self, name: str) -> None:
+        """Raises Fault NO_CONTEXT unless a cluster here or a context elsewhere has this name."""
+        if checked_name(name) not in (*known(self.state), *self.contexts.names()):
+            raise self.unknown(name)
+
+    def written_context(self, name: str) -> None:
+        """Raises Fault NO_CONTEXT or CONTEXT_TAKEN unless a context elsewhere has this name."""
+        self.known_context(name)
+        if not self.contexts.has(name):
+            wipe = fix("remove the cluster", "nlctl", "down", "--name", name, "--wipe")
+            raise Fault(CONTEXT_TAKEN, f"{name!r} is a cluster of this machine, no written context", fixes=[wipe])
+
+    def free_name(self, name: str, *, replace: bool = False) -> None:
+        """Raises Fault CONTEXT_TAKEN when a cluster here, or, unless it is replaced, a context has this name."""
+        if Ledger(self.state / "clusters" / name).exists:
+            other = fix("choose another name, or see what there is", "nlctl", "context", "ls")
+            raise Fault(CONTEXT_TAKEN, f"a cluster of this machine is called {name!r}", fixes=[other])
+        if self.contexts.has(name) and not replace:
+            see = fix("see it", "nlctl", "context", "show", name, "--no-ask")
+            raise Fault(CONTEXT_TAKEN, f"there is a context {name!r} already", fixes=[see, fix("or add --replace")])
+
+    def renamed(self, old: str, new: str) -> None:
+        """The context is called otherwise now; it stays the latest one if it was."""
+        with suppress(OSError):
+            if (self.state / "current").read_text(encoding="utf-8").strip() == old:
+                write(self.state / "current", new + "\n")
 
     def remember(self, name: str) -> str | None:
-        """Make this the latest cluster; answers the one before if it was another."""
+        """Make this the latest context; answers the one before if it was another."""
         before = self._latest()
         self.state.mkdir(parents=True, exist_ok=True)
         write(self.state / "current", name + "\n")
@@ -132,8 +219,8 @@ class Session:
 
     def forget(self, name: str) -> None:
         """It is no longer the latest one."""
-        if self._latest() == name:
-            with suppress(FileNotFoundError):
+        with suppress(OSError):
+            if (self.state / "current").read_text(encoding="utf-8").strip() == name:
                 (self.state / "current").unlink()
 
     def confirm(self, what: str, word: str) -> None:
@@ -153,10 +240,13 @@ class Session:
 
         return asyncio.run(work)
 
+    def _origin(self, name: str) -> Origin:
+        return self._origins.get(name, _BUILT_IN)
+
     def _latest(self) -> str | None:
         with suppress(OSError):
             name = (self.state / "current").read_text(encoding="utf-8").strip()
-            if name and Ledger(self.state / "clusters" / name).exists:
+            if name and (Ledger(self.state / "clusters" / name).exists or self.contexts.has(name)):
                 return name
         names = known(self.state)
         return names[0] if len(names) == 1 else None
@@ -171,8 +261,30 @@ def _needs_cluster(endpoint: str) -> Fault:
     )
 
 
+def _elsewhere(name: str, executor: str) -> Fault:
+    return Fault(
+        UNSUPPORTED,
+        "this needs a cluster that nlctl started on this machine",
+        why=f"context {name!r} is a server elsewhere ({executor}): its processes, files and logs are not within reach",
+        fixes=[
+            fix("ask it whether it answers", "nlctl", "-C", name, "context", "show"),
+            fix("run it where the cluster runs, or choose another context", "nlctl", "context", "ls"),
+        ],
+    )
+
+
 def admin_of(target: Target) -> str:
     """The admin endpoint. Raises Fault UNSUPPORTED for a server that has none."""
-    if target.admin is None:
+    if target.admin is not None:
+        return target.admin
+    if target.context is None:
         raise _needs_cluster(target.executor)
-    return target.admin
+    fixes = [fix("say where its admin service is", "nlctl", "context", "add", "--help")]
+    if target.route is not None:
+        fixes.insert(0, fix("NativeLink's route can drain a worker by its id", "nlctl", "workers", "drain", "--help"))
+    raise Fault(
+        UNSUPPORTED,
+        "this needs the admin service, which no other server has",
+        why=f"context {target.context!r} names none; the Remote Execution API knows neither workers nor queues",
+        fixes=fixes,
+    )

@@ -416,8 +416,8 @@ def _opened(endpoint: EndpointSpec) -> grpc.aio.Channel:
     options = _options(endpoint)
     if not target.secure:
         return grpc.aio.insecure_channel(target.name, options=options, compression=compression)
-    credentials = _credentials(endpoint.tls_config or TlsSpec(use_native_roots=True))
-    return grpc.aio.secure_channel(target.name, credentials, options=options, compression=compression)
+    secrets = credentials(endpoint.tls_config or TlsSpec(use_native_roots=True))
+    return grpc.aio.secure_channel(target.name, secrets, options=options, compression=compression)
 
 
 def _options(endpoint: EndpointSpec) -> list[tuple[str, Any]]:
@@ -440,7 +440,8 @@ def _options(endpoint: EndpointSpec) -> list[tuple[str, Any]]:
     ]
 
 
-def _credentials(tls: TlsSpec) -> grpc.ChannelCredentials:
+def credentials(tls: TlsSpec) -> grpc.ChannelCredentials:
+    """What gRPC needs to speak TLS so. Raises Error FAILED_PRECONDITION for a file that cannot be read."""
     if tls.use_native_roots:
         return grpc.ssl_channel_credentials(_native_roots())
     roots = _file(tls.ca_file, "CA certificate") if tls.ca_file else None
