@@ -6,7 +6,7 @@ An endpoint is `grpc://HOST:PORT`, an Address with the files that open it, or th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,7 +45,8 @@ class WorkerFacts:
 class OperationFacts:
     """One execution; `unsatisfiable` tells that no connected worker could ever run it, `explanation` why.
 
-    `worker` is the id of the one that runs or ran it. Times are seconds since 1970.
+    `worker` is the id of the one that runs or ran it. Times are seconds since 1970. `invocation`, `target` and
+    `mnemonic` are what the client that asked first says of itself; `ending` is told of watched ones alone.
     """
 
     id: str
@@ -61,6 +62,23 @@ class OperationFacts:
     attempts: int
     waiters: int
     properties: Mapping[str, Sequence[str]]
+    invocation: str = ""
+    target: str = ""
+    mnemonic: str = ""
+    ending: Ending | None = None
+
+    @property
+    def completed(self) -> bool:
+        """Whether it has ended."""
+        return self.stage == "completed"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How an operation ended: the command's exit code, or why it could not be brought to its end."""
+
+    exit_code: int
+    failure: str = ""
 
 
 @dataclass(frozen=True)
@@ -151,14 +169,38 @@ def overview(endpoint: str) -> Overview:
     )
 
 
-def operations(endpoint: str, stages: Sequence[str], limit: int) -> tuple[list[OperationFacts], int]:
+def workers_named(endpoint: str, wanted: Sequence[str]) -> list[WorkerFacts]:
+    """The workers of these names or ids, all of them. Raises Fault UNKNOWN_WORKER, Error."""
+    known = workers(endpoint)
+    found = [one for one in known if one.name in wanted or one.id in wanted]
+    if unknown := [text for text in wanted if not any(text in (one.name, one.id) for one in found)]:
+        raise no_worker(unknown[0], known)
+    return found
+
+
+def operations(
+    endpoint: str, stages: Sequence[str], limit: int, invocation: str = ""
+) -> tuple[list[OperationFacts], int]:
     """The oldest operations in these stages (`queued`, `executing`, `completed`; none for all), and their number."""
     from nlserver.proto import admin_pb2, remote_execution_pb2
 
     numbers = [remote_execution_pb2.ExecutionStage.Value.Value(stage.upper()) for stage in stages]
     with Admin(endpoint) as admin:
-        answer = admin.call("ListOperations", admin_pb2.ListOperationsRequest(stages=numbers, limit=limit))
+        request = admin_pb2.ListOperationsRequest(stages=numbers, limit=limit, invocation=invocation)
+        answer = admin.call("ListOperations", request)
     return [_operation(one) for one in answer.operations], answer.total
+
+
+def watch_operations(endpoint: str, ids: Sequence[str]) -> Iterator[OperationFacts]:
+    """These operations as they stand, then each change until all have ended; without ids all, endlessly.
+
+    Raises Error, NOT_FOUND for one that nobody knows.
+    """
+    from nlserver.proto import admin_pb2
+
+    with Admin(endpoint) as admin:
+        request = admin_pb2.WatchOperationsRequest(ids=ids)
+        yield from map(_operation, admin.stream("WatchOperations", request, endless=True))
 
 
 def queues(endpoint: str) -> list[QueueFacts]:
@@ -178,12 +220,12 @@ def explain(endpoint: str, operation: str) -> Explanation:
         return _explanation(admin.call("ExplainOperation", admin_pb2.ExplainOperationRequest(id=operation)))
 
 
-def explain_properties(endpoint: str, properties: Mapping[str, str]) -> Explanation:
+def explain_properties(endpoint: str, properties: Iterable[tuple[str, str]]) -> Explanation:
     """Whether an action with these properties could run. Raises Error."""
     from nlserver.proto import admin_pb2, remote_execution_pb2
 
     make = remote_execution_pb2.Platform.Property
-    asked = [make(name=name, value=value) for name, value in properties.items()]
+    asked = [make(name=name, value=value) for name, value in properties]
     with Admin(endpoint) as admin:
         return _explanation(admin.call("ExplainProperties", admin_pb2.ExplainPropertiesRequest(properties=asked)))
 
@@ -335,7 +377,16 @@ def _operation(message: Any) -> OperationFacts:
         attempts=message.attempts,
         waiters=message.waiters,
         properties=_properties(message.properties),
+        invocation=message.invocation,
+        target=message.target,
+        mnemonic=message.mnemonic,
+        ending=_ending(message.ending) if message.HasField("ending") else None,
     )
+
+
+def _ending(message: Any) -> Ending:
+    code = Code(message.code)
+    return Ending(message.exit_code, "" if code is Code.OK else f"{code.name}: {message.message}")
 
 
 def _queue(message: Any) -> QueueFacts:

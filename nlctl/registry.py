@@ -66,6 +66,9 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("workers", "ls"): Leaf(
         "workers_ls", "The workers that the scheduler sees", LOOK, frozenset({"--name"}), level=Level.ADMIN
     ),
+    ("workers", "show"): Leaf(
+        "workers_show", "Everything about one worker", LOOK, frozenset({"--name"}), level=Level.ADMIN
+    ),
     ("workers", "drain"): Leaf(
         "workers_drain",
         "Let workers finish, give them nothing new",
@@ -86,14 +89,25 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "ops_ls",
         "What waits, runs, and ended lately",
         LOOK,
-        frozenset({"--state", "--limit", "--name"}),
+        frozenset({"--state", "--invocation", "--limit", "--name"}),
         level=Level.ADMIN,
     ),
+    ("ops", "show"): Leaf("ops_show", "Everything about one operation", LOOK, frozenset({"--name"}), level=Level.ADMIN),
+    ("ops", "watch"): Leaf(
+        "ops_watch", "Each change of operations as it comes", LOOK, frozenset({"--name"}), level=Level.ADMIN
+    ),
     ("ops", "cancel"): Leaf(
-        "ops_cancel", "End operations for all their clients", LOOK, frozenset({"--name"}), level=Level.ADMIN
+        "ops_cancel",
+        "End operations for all their clients",
+        LOOK,
+        frozenset({"--invocation", "--older-than", "--name"}),
+        level=Level.ADMIN,
     ),
     ("queue", "ls"): Leaf(
         "queue_ls", "What waits, by the properties asked", LOOK, frozenset({"--name"}), level=Level.ADMIN
+    ),
+    ("queue", "show"): Leaf(
+        "queue_show", "One queue in full, worker by worker", LOOK, frozenset({"--name"}), level=Level.ADMIN
     ),
     ("queue", "explain"): Leaf(
         "queue_explain",
@@ -181,6 +195,10 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("version",): Leaf("version", "Versions of this tool and of the parts", LOOK),
     ("explain",): Leaf("explain", "What an error code means, and what to do", LEARN),
 }
+
+ALIASES: Final[dict[tuple[str, ...], tuple[str, ...]]] = {("workers", "logs"): ("logs",)}
+"""Commands that stand under a second name, by it: the same module with the same arguments."""
+COMMANDS.update({alias: COMMANDS[meant] for alias, meant in ALIASES.items()})
 
 GROUPS: Final[dict[str, str]] = {
     "cas": "Blobs: the content-addressable storage",

@@ -19,6 +19,7 @@ EPILOG = """\b
 Examples:
   nlctl logs --tail 20
   nlctl logs worker-1 worker-2 -f
+  nlctl workers logs worker-1
   nlctl logs --since 5m | grep "Executing action" | cut -f1 | sort | uniq -c
 \b
 Exit status: 0 shown, 3 no such part, 4 no cluster

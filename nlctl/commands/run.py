@@ -90,7 +90,7 @@ def _refuse_what_no_worker_can(target: Target, wanted: Mapping[str, str]) -> Non
         return
     from nlctl import admin
 
-    found = admin.explain_properties(target.admin, wanted)
+    found = admin.explain_properties(target.admin, wanted.items())
     if not found.workers:
         add = fix("add some", "nlctl", "up", "--workers", "3")
         raise Fault(NO_WORKER, "no worker is connected to the scheduler", fixes=[add])

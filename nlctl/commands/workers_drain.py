@@ -41,7 +41,7 @@ def command(
     session: Session = ctx.obj
     endpoint = admin_of(session.target(name))
     limit = seconds(deadline)
-    states = _named(endpoint, worker) if dry_run else admin.set_drain(endpoint, worker, draining=True)
+    states = admin.workers_named(endpoint, worker) if dry_run else admin.set_drain(endpoint, worker, draining=True)
     if not dry_run:
         _tell(session, states)
         if not detach:
@@ -49,14 +49,6 @@ def command(
     rows = [_row(one) for one in states]
     session.ui.item("nlctl.workers.drain/v1", {"dry_run": dry_run, "workers": rows}, "", name=" ".join(worker))
     return Exit.OK
-
-
-def _named(endpoint: str, wanted: Sequence[str]) -> list[admin.WorkerFacts]:
-    known = admin.workers(endpoint)
-    found = [one for one in known if one.name in wanted or one.id in wanted]
-    if unknown := [text for text in wanted if not any(text in (one.name, one.id) for one in found)]:
-        raise admin.no_worker(unknown[0], known)
-    return found
 
 
 def _tell(session: Session, states: Sequence[admin.WorkerFacts]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from nlctl import admin
+from nlctl.crew import Tier, facts, fast_tiers, natural, running
 from nlctl.exits import Exit
+from nlctl.operations import MOST
+from nlctl.recents import as_json
 from nlctl.session import Session, admin_of
-from nlctl.ui import Column, human_ago, human_properties, stamp
+from nlctl.ui import Column, human_ago, human_bytes, human_properties, stamp
 
 EPILOG = """\b
 Examples:
@@ -22,41 +26,53 @@ Exit status: 0 listed, 4 no cluster is running, 10 this server cannot list worke
 
 
 def command(ctx: typer.Context, name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "") -> int:
-    """List the workers that are registered with the scheduler, with what they offer and what they run."""
+    """List the workers that are registered with the scheduler, with what they offer and what they run.
+
+    What their fast tiers hold is known of workers that nlctl started.
+    """
     session: Session = ctx.obj
     endpoint = admin_of(session.target(name))
-    found = sorted(admin.workers(endpoint), key=lambda one: _natural(one.name))
-    session.ui.items("nlctl.workers/v1", [_row(one) for one in found], _COLUMNS)
+    found = sorted(admin.workers(endpoint), key=lambda one: natural(one.name))
+    at_work = running(admin.operations(endpoint, ("executing",), MOST)[0]) if any(w.operations for w in found) else {}
+    tiers = fast_tiers(session, name, {one.name for one in found})
+    rows = [_row(one, tiers.get(one.name), at_work.get(one.id, ())) for one in found]
+    session.ui.items("nlctl.workers/v1", rows, _COLUMNS)
     return Exit.OK
 
 
-def _natural(name: str) -> tuple[str, int]:
-    head, _, number = name.rpartition("-")
-    return (head, int(number)) if number.isdigit() else (name, 0)
-
-
-def _row(worker: admin.WorkerFacts) -> dict[str, Any]:
+def _row(worker: admin.WorkerFacts, tier: Tier | None, at_work: Sequence[admin.OperationFacts]) -> dict[str, Any]:
     return {
-        "name": worker.name,
-        "state": worker.state,
-        "running": len(worker.operations),
-        "most": worker.most_operations or None,
-        "completed": worker.completed,
-        "last_seen": stamp(worker.last_seen),
-        "connected": stamp(worker.connected),
-        "properties": worker.properties,
-        "remaining": worker.remaining,
+        **facts(worker, tier),
+        "slots": f"{len(worker.operations)}/{worker.most_operations or '-'}",
+        "oldest": _current(at_work[0]) if at_work else None,
         "operations": list(worker.operations),
-        "scheduler": worker.scheduler,
-        "id": worker.id,
     }
+
+
+def _current(operation: admin.OperationFacts) -> dict[str, Any]:
+    return {
+        "operation": operation.id,
+        "action": as_json(operation.action),
+        "target": operation.target or None,
+        "mnemonic": operation.mnemonic or None,
+        "since": stamp(operation.since),
+    }
+
+
+def _running(oldest: Mapping[str, Any] | None) -> str:
+    if oldest is None:
+        return ""
+    what = " ".join(filter(None, (oldest["target"], oldest["mnemonic"]))) or oldest["action"]["hash"][:8]
+    return f"{what} ({human_ago(oldest['since'])})"
 
 
 _COLUMNS = (
     Column("WORKER", "name"),
     Column("STATE", "state"),
-    Column("RUNNING", "running"),
+    Column("SLOTS", "slots"),
+    Column("RUNNING", "oldest", _running),
     Column("DONE", "completed"),
+    Column("FAST TIER", "fast_tier_bytes", human_bytes),
     Column("LAST SEEN", "last_seen", human_ago),
     Column("UP", "connected", human_ago),
     Column("PROPERTIES", "properties", human_properties),

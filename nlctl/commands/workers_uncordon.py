@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from nlctl import admin
+from nlctl.cordon import turn
 from nlctl.exits import Exit
-from nlctl.session import Session, admin_of
+from nlctl.session import Session
 
 EPILOG = """\b
 Examples:
@@ -22,13 +22,10 @@ Exit status: 0 done, 3 no such worker, 4 no cluster is running, 10 this server k
 def command(
     ctx: typer.Context,
     worker: Annotated[list[str], typer.Argument(help="Names or ids, as `nlctl workers ls` shows them.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only show which workers are meant.")] = False,
     name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "",
 ) -> int:
     """Give workers work again, after cordon or drain."""
     session: Session = ctx.obj
-    states = admin.set_drain(admin_of(session.target(name)), worker, draining=False)
-    for one in states:
-        session.ui.say(f"{one.name} takes work again.")
-    rows = [{"name": one.name, "id": one.id, "state": one.state} for one in states]
-    session.ui.item("nlctl.workers.uncordon/v1", {"workers": rows}, "", name=" ".join(one.name for one in states))
+    turn(session, name, worker, draining=False, dry_run=dry_run)
     return Exit.OK

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import cast
 
@@ -119,6 +120,13 @@ class Scheduler(ABC):
         """All operations that are known here, under their own ids, oldest first."""
         return ()
 
+    def changes(self) -> AbstractContextManager[AsyncGenerator[OperationState, None]]:
+        """Inside of it, each operation when it changes, under its own id; of several changes perhaps the latest alone.
+
+        Raises Error UNIMPLEMENTED where a kind cannot tell; the iterator ends with UNAVAILABLE when this shuts down.
+        """
+        raise Error(Code.UNIMPLEMENTED, f"{type(self).__name__} cannot be watched")
+
     def explain(self, operation: str) -> Explanation:
         """Why the operation of this id does not run, worker by worker. Raises Error NOT_FOUND."""
         raise Error(Code.UNIMPLEMENTED, f"{type(self).__name__} does not know its workers")
@@ -182,6 +190,10 @@ class Wrapper(Scheduler):
     def operations(self) -> Sequence[OperationState]:
         """As the scheduler behind."""
         return self.backend.operations()
+
+    def changes(self) -> AbstractContextManager[AsyncGenerator[OperationState, None]]:
+        """As the scheduler behind."""
+        return self.backend.changes()
 
     def explain(self, operation: str) -> Explanation:
         """As the scheduler behind."""

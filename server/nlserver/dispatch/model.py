@@ -22,10 +22,22 @@ class Stage(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What a client says of itself (REAPI v2, RequestMetadata): its tool's invocation, the target, the kind of action.
+
+    All are empty where it says nothing. For people alone: nothing is decided by it.
+    """
+
+    invocation: str = ""
+    target: str = ""
+    mnemonic: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ActionRequest:
     """What one Execute call asks for. A lower `priority` runs sooner (REAPI v2, ExecutionPolicy).
 
-    `enclosure` spares the worker two questions; nothing depends on it.
+    `enclosure` spares the worker two questions; nothing depends on it, nor on `origin`.
     """
 
     instance: str
@@ -35,6 +47,7 @@ class ActionRequest:
     skip_cache_lookup: bool = False
     do_not_cache: bool = False
     enclosure: Enclosure | None = field(default=None, compare=False, repr=False)
+    origin: Origin = field(default=Origin(), compare=False)
 
     @property
     def shareable(self) -> bool:

@@ -420,9 +420,12 @@ class ListOperationsRequest(_message.Message):
     SCHEDULER_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    INVOCATION_FIELD_NUMBER: _builtins.int
     scheduler: _builtins.str
     limit: _builtins.int
     """The most operations to answer, the oldest first; 0 for 1000."""
+    invocation: _builtins.str
+    """Keep those that this invocation of a client asked for first; empty for all."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedScalarFieldContainer[_remote_execution_pb2.ExecutionStage.Value.ValueType]:
         """Keep operations in these stages; empty for all."""
@@ -433,10 +436,11 @@ class ListOperationsRequest(_message.Message):
         scheduler: _builtins.str = ...,
         stages: _abc.Iterable[_remote_execution_pb2.ExecutionStage.Value.ValueType] | None = ...,
         limit: _builtins.int = ...,
+        invocation: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "scheduler", b"scheduler", "stages", b"stages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["invocation", b"invocation", "limit", b"limit", "scheduler", b"scheduler", "stages", b"stages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -487,6 +491,10 @@ class Operation(_message.Message):
     PROPERTIES_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
     UNSATISFIABLE_FIELD_NUMBER: _builtins.int
+    INVOCATION_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    MNEMONIC_FIELD_NUMBER: _builtins.int
+    ENDING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     scheduler: _builtins.str
     instance_name: _builtins.str
@@ -501,6 +509,12 @@ class Operation(_message.Message):
     """Why it does not run: which worker came nearest and what differs; empty when nothing is wrong."""
     unsatisfiable: _builtins.bool
     """No connected worker could ever run it."""
+    invocation: _builtins.str
+    """What the client that asked first says of itself (REAPI v2, RequestMetadata): the invocation of its tool, the target
+    it builds, and what kind of action this is; empty where it says nothing.
+    """
+    target: _builtins.str
+    mnemonic: _builtins.str
     @_builtins.property
     def action_digest(self) -> _remote_execution_pb2.Digest: ...
     @_builtins.property
@@ -511,6 +525,10 @@ class Operation(_message.Message):
     def queued(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def properties(self) -> _containers.RepeatedCompositeFieldContainer[_remote_execution_pb2.Platform.Property]: ...
+    @_builtins.property
+    def ending(self) -> Global___Ending:
+        """How it ended; sent by WatchOperations alone."""
+
     def __init__(
         self,
         *,
@@ -529,14 +547,76 @@ class Operation(_message.Message):
         properties: _abc.Iterable[_remote_execution_pb2.Platform.Property] | None = ...,
         explanation: _builtins.str = ...,
         unsatisfiable: _builtins.bool = ...,
+        invocation: _builtins.str = ...,
+        target: _builtins.str = ...,
+        mnemonic: _builtins.str = ...,
+        ending: Global___Ending | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["action_digest", b"action_digest", "queued", b"queued", "since", b"since"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["action_digest", b"action_digest", "ending", b"ending", "queued", b"queued", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_digest", b"action_digest", "attempts", b"attempts", "digest_function", b"digest_function", "explanation", b"explanation", "id", b"id", "instance_name", b"instance_name", "priority", b"priority", "properties", b"properties", "queued", b"queued", "scheduler", b"scheduler", "since", b"since", "stage", b"stage", "unsatisfiable", b"unsatisfiable", "waiters", b"waiters", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_digest", b"action_digest", "attempts", b"attempts", "digest_function", b"digest_function", "ending", b"ending", "explanation", b"explanation", "id", b"id", "instance_name", b"instance_name", "invocation", b"invocation", "mnemonic", b"mnemonic", "priority", b"priority", "properties", b"properties", "queued", b"queued", "scheduler", b"scheduler", "since", b"since", "stage", b"stage", "target", b"target", "unsatisfiable", b"unsatisfiable", "waiters", b"waiters", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
+
+@_typing.final
+class Ending(_message.Message):
+    """How an operation ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    EXIT_CODE_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """google.rpc.Code; 0 when the action ran to its end, whatever its exit code."""
+    message: _builtins.str
+    """What is wrong, empty for code 0."""
+    exit_code: _builtins.int
+    """Of the command, where it ran to its end."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        message: _builtins.str = ...,
+        exit_code: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "exit_code", b"exit_code", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ending: _TypeAlias = Ending  # noqa: Y015
+
+@_typing.final
+class WatchOperationsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULER_FIELD_NUMBER: _builtins.int
+    IDS_FIELD_NUMBER: _builtins.int
+    scheduler: _builtins.str
+    """Config name of the scheduler; empty for all."""
+    @_builtins.property
+    def ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of operations, or the last parts of the names that clients were given; the stream ends when all of them have
+        ended, and with NOT_FOUND for one that nobody knows. Empty for every operation that has not ended, and all that come.
+        """
+
+    def __init__(
+        self,
+        *,
+        scheduler: _builtins.str = ...,
+        ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ids", b"ids", "scheduler", b"scheduler"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchOperationsRequest: _TypeAlias = WatchOperationsRequest  # noqa: Y015
 
 @_typing.final
 class ExplainOperationRequest(_message.Message):

@@ -50,6 +50,11 @@ class AdminStub:
                 request_serializer=nlserver_dot_proto_dot_admin__pb2.ListOperationsRequest.SerializeToString,
                 response_deserializer=nlserver_dot_proto_dot_admin__pb2.ListOperationsResponse.FromString,
                 _registered_method=True)
+        self.WatchOperations = channel.unary_stream(
+                '/nlctl.admin.v1.Admin/WatchOperations',
+                request_serializer=nlserver_dot_proto_dot_admin__pb2.WatchOperationsRequest.SerializeToString,
+                response_deserializer=nlserver_dot_proto_dot_admin__pb2.Operation.FromString,
+                _registered_method=True)
         self.ExplainOperation = channel.unary_unary(
                 '/nlctl.admin.v1.Admin/ExplainOperation',
                 request_serializer=nlserver_dot_proto_dot_admin__pb2.ExplainOperationRequest.SerializeToString,
@@ -132,6 +137,13 @@ class AdminServicer:
 
     def ListOperations(self, request, context):
         """The operations that the schedulers of this process know.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchOperations(self, request, context):
+        """Operations as they stand, then each change of one. Of changes in quick succession the latest alone may be sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -238,6 +250,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListOperations,
                     request_deserializer=nlserver_dot_proto_dot_admin__pb2.ListOperationsRequest.FromString,
                     response_serializer=nlserver_dot_proto_dot_admin__pb2.ListOperationsResponse.SerializeToString,
+            ),
+            'WatchOperations': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchOperations,
+                    request_deserializer=nlserver_dot_proto_dot_admin__pb2.WatchOperationsRequest.FromString,
+                    response_serializer=nlserver_dot_proto_dot_admin__pb2.Operation.SerializeToString,
             ),
             'ExplainOperation': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainOperation,
@@ -382,6 +399,33 @@ class Admin:
             '/nlctl.admin.v1.Admin/ListOperations',
             nlserver_dot_proto_dot_admin__pb2.ListOperationsRequest.SerializeToString,
             nlserver_dot_proto_dot_admin__pb2.ListOperationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchOperations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nlctl.admin.v1.Admin/WatchOperations',
+            nlserver_dot_proto_dot_admin__pb2.WatchOperationsRequest.SerializeToString,
+            nlserver_dot_proto_dot_admin__pb2.Operation.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,8 @@ class AdminStub:
     """The workers that are connected to the schedulers of this process."""
     ListOperations: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListOperationsRequest, _admin_pb2.ListOperationsResponse]
     """The operations that the schedulers of this process know."""
+    WatchOperations: _grpc.UnaryStreamMultiCallable[_admin_pb2.WatchOperationsRequest, _admin_pb2.Operation]
+    """Operations as they stand, then each change of one. Of changes in quick succession the latest alone may be sent."""
     ExplainOperation: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExplainOperationRequest, _admin_pb2.Explanation]
     """Why an operation does not run, worker by worker."""
     ExplainProperties: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExplainPropertiesRequest, _admin_pb2.Explanation]
@@ -80,6 +82,8 @@ class AdminAsyncStub(AdminStub):
     """The workers that are connected to the schedulers of this process."""
     ListOperations: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListOperationsRequest, _admin_pb2.ListOperationsResponse]  # type: ignore[assignment]
     """The operations that the schedulers of this process know."""
+    WatchOperations: _aio.UnaryStreamMultiCallable[_admin_pb2.WatchOperationsRequest, _admin_pb2.Operation]  # type: ignore[assignment]
+    """Operations as they stand, then each change of one. Of changes in quick succession the latest alone may be sent."""
     ExplainOperation: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExplainOperationRequest, _admin_pb2.Explanation]  # type: ignore[assignment]
     """Why an operation does not run, worker by worker."""
     ExplainProperties: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExplainPropertiesRequest, _admin_pb2.Explanation]  # type: ignore[assignment]
@@ -131,6 +135,14 @@ class AdminServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListOperationsResponse, _abc.Awaitable[_admin_pb2.ListOperationsResponse]]:
         """The operations that the schedulers of this process know."""
+
+    @_abc_1.abstractmethod
+    def WatchOperations(
+        self,
+        request: _admin_pb2.WatchOperationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_admin_pb2.Operation], _abc.AsyncIterator[_admin_pb2.Operation]]:
+        """Operations as they stand, then each change of one. Of changes in quick succession the latest alone may be sent."""
 
     @_abc_1.abstractmethod
     def ExplainOperation(

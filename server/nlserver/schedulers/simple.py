@@ -9,7 +9,8 @@ import asyncio
 import json
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, assert_never
@@ -168,6 +169,7 @@ class SimpleScheduler(Scheduler):
         self._report_seconds = report_seconds
         self._seats: dict[str, _Seat] = {}
         self._streams: dict[str, set[asyncio.Event]] = {}
+        self._watchers: set[_Changes] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._armed_for = 0.0
         self._excused = False
@@ -271,6 +273,25 @@ class SimpleScheduler(Scheduler):
         """Queued, executing and retained ones."""
         return list(self._state.views())
 
+    @contextmanager
+    def changes(self) -> Iterator[AsyncGenerator[OperationState, None]]:
+        """What the machine publishes for all waiters of an operation."""
+        watcher = _Changes()
+        self._watchers.add(watcher)
+        try:
+            yield self._views(watcher)
+        finally:
+            self._watchers.remove(watcher)
+
+    async def _views(self, watcher: _Changes) -> AsyncGenerator[OperationState, None]:
+        while not self._stopped:
+            for name in watcher.take():
+                # One that was forgotten meanwhile has nothing to be shown.
+                if name in self._state.operations:
+                    yield self._state.view(name)
+            await watcher.came.wait()
+        raise Error(Code.UNAVAILABLE, _SHUTTING_DOWN)
+
     def explain(self, operation: str) -> Explanation:
         """Compares the operation with every connected worker."""
         return self._state.explain(operation)
@@ -294,6 +315,8 @@ class SimpleScheduler(Scheduler):
         for streams in self._streams.values():
             for changed in streams:
                 changed.set()
+        for watcher in self._watchers:
+            watcher.came.set()
 
     async def close(self) -> None:
         """Stop, and give up the timers."""
@@ -340,6 +363,8 @@ class SimpleScheduler(Scheduler):
                 log.info("Evicting worker from pool", worker_id=worker, reason=reason, running_actions=running)
                 self._seats.pop(worker).give(effect)
             case Publish(operation, waiter=waiter):
+                for watcher in self._watchers if waiter is None else ():
+                    watcher.add(operation)
                 self._wake(self._state.followers(operation) if waiter is None else (waiter,))
             case Warn(event, operation, worker, reason):
                 facts = {"operation": operation, "worker_id": worker, "reason": reason}
@@ -399,6 +424,25 @@ class SimpleScheduler(Scheduler):
             reason=self._state.explain(oldest.operation).summary,
         )
         self._report_later()
+
+
+class _Changes:
+    """The operations that changed since somebody looked, each once: a slow reader costs no more than that."""
+
+    def __init__(self) -> None:
+        self.came = asyncio.Event()
+        self._names: dict[str, None] = {}
+
+    def add(self, operation: str) -> None:
+        """It changed."""
+        self._names[operation] = None
+        self.came.set()
+
+    def take(self) -> Iterable[str]:
+        """Those that changed, in order; nothing is left."""
+        taken, self._names = self._names, {}
+        self.came.clear()
+        return taken
 
 
 class _Seat(Seat):

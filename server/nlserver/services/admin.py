@@ -15,8 +15,10 @@ from nlserver import events, inspection, log
 from nlserver.dispatch.model import (
     Explanation,
     OperationState,
+    Outcome,
     Properties,
     Readiness,
+    Response,
     Stage,
     Verdict,
     WorkerState,
@@ -138,11 +140,35 @@ class AdminService(Service):
             (name, state)
             for name, scheduler in _chosen(schedulers_of(self._site), request.scheduler).items()
             for state in scheduler.operations()
-            if not request.stages or int(state.stage) in request.stages
+            if (not request.stages or int(state.stage) in request.stages)
+            and request.invocation in ("", state.request.origin.invocation)
         ]
         limit = min(request.limit or _DEFAULT_LIMIT, _MOST_OPERATIONS)
         operations = [self._operation(name, state) for name, state in states[:limit]]
         return admin_pb2.ListOperationsResponse(operations=operations, total=len(states))
+
+    async def WatchOperations(self, request: admin_pb2.WatchOperationsRequest, context: Context) -> None:
+        """The operations that are asked for, as they stand and as they change. Raises Error NOT_FOUND."""
+        name, scheduler = _only(schedulers_of(self._site), request.scheduler)
+        with scheduler.changes() as changes:
+            if request.ids:
+                states = [await scheduler.get(one) for one in request.ids]
+            else:
+                states = [state for state in scheduler.operations() if state.stage is not Stage.COMPLETED]
+            for state in states:
+                await context.write(self._operation(name, state, ending=True))
+            left = {state.operation for state in states if state.stage is not Stage.COMPLETED}
+            if request.ids and not left:
+                return
+            async with aclosing(changes):
+                async for state in changes:
+                    if request.ids and state.operation not in left:
+                        continue
+                    await context.write(self._operation(name, state, ending=True))
+                    if state.stage is Stage.COMPLETED:
+                        left.discard(state.operation)
+                    if request.ids and not left:
+                        return
 
     async def ExplainOperation(
         self, request: admin_pb2.ExplainOperationRequest, context: Context
@@ -160,13 +186,7 @@ class AdminService(Service):
         self, request: admin_pb2.ExplainPropertiesRequest, context: Context
     ) -> admin_pb2.Explanation:
         """The verdict on every worker for these properties. Raises Error INVALID_ARGUMENT where a number is needed."""
-        schedulers = _chosen(schedulers_of(self._site), request.scheduler)
-        if len(schedulers) != 1:
-            raise invalid(
-                "'scheduler' must say which one is asked",
-                remedy=f"Schedulers of this process: {', '.join(sorted(schedulers)) or 'none'}",
-            )
-        [scheduler] = schedulers.values()
+        _, scheduler = _only(schedulers_of(self._site), request.scheduler)
         asked = tuple((one.name, one.value) for one in request.properties)
         return _explanation(scheduler.explain_properties(asked))
 
@@ -351,8 +371,8 @@ class AdminService(Service):
             completed=state.completed,
         )
 
-    def _operation(self, scheduler: str, state: OperationState) -> admin_pb2.Operation:
-        action = state.request.action
+    def _operation(self, scheduler: str, state: OperationState, *, ending: bool = False) -> admin_pb2.Operation:
+        action, origin = state.request.action, state.request.origin
         return admin_pb2.Operation(
             id=state.operation,
             scheduler=scheduler,
@@ -369,6 +389,10 @@ class AdminService(Service):
             properties=_properties(state.request.properties),
             explanation=state.explanation,
             unsatisfiable=state.unsatisfiable,
+            invocation=origin.invocation,
+            target=origin.target,
+            mnemonic=origin.mnemonic,
+            ending=_ending(state.outcome) if ending and state.outcome is not None else None,
         )
 
     def _timestamp(self, moment: float) -> Timestamp:
@@ -385,6 +409,26 @@ def _chosen(schedulers: Mapping[str, Scheduler], name: str) -> Mapping[str, Sche
         known = ", ".join(sorted(schedulers)) or "none"
         raise not_found(f"no scheduler {name[:100]!r} runs here", remedy=f"Schedulers of this process: {known}")
     return {name: schedulers[name]}
+
+
+def _only(schedulers: Mapping[str, Scheduler], name: str) -> tuple[str, Scheduler]:
+    """The scheduler of this name, or the only one. Raises Error INVALID_ARGUMENT where several could be meant."""
+    chosen = _chosen(schedulers, name)
+    if len(chosen) != 1:
+        raise invalid(
+            "'scheduler' must say which one is asked",
+            remedy=f"Schedulers of this process: {', '.join(sorted(chosen)) or 'none'}",
+        )
+    [only] = chosen.items()
+    return only
+
+
+def _ending(outcome: Outcome) -> admin_pb2.Ending:
+    if not isinstance(outcome, Response):
+        return admin_pb2.Ending(code=outcome.code, message=outcome.message)
+    response = remote_execution_pb2.ExecuteResponse.FromString(outcome.data)
+    status = response.status
+    return admin_pb2.Ending(code=status.code, message=status.message, exit_code=response.result.exit_code)
 
 
 def _properties(properties: Properties) -> Iterator[remote_execution_pb2.Platform.Property]:

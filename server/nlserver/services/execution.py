@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
@@ -17,10 +17,11 @@ from google.longrunning import operations_pb2
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import DecodeError
 
 from nlserver.clock import Clock
 from nlserver.dispatch.enclosure import Room
-from nlserver.dispatch.model import ActionRequest, Failure, OperationState, Response, Stage
+from nlserver.dispatch.model import ActionRequest, Failure, OperationState, Origin, Response, Stage
 from nlserver.errors import Code, Error, invalid, not_found
 from nlserver.proto import admin_pb2, remote_execution_pb2
 from nlserver.reapi.action import action_of, command_of, platform_of
@@ -44,6 +45,8 @@ _MOST_RECENT_BYTES: Final = 4 << 20
 _LONGEST_WAIT_SECONDS: Final = 24 * 3600.0
 _DEFAULT_PAGE: Final = 100
 _LARGEST_PAGE_BYTES: Final = 2 << 20
+_METADATA: Final = "build.bazel.remote.execution.v2.requestmetadata-bin"
+_LONGEST_ORIGIN: Final = 500
 _RESPONSE_URL: Final = "type.googleapis.com/build.bazel.remote.execution.v2.ExecuteResponse"
 _IN_BAND: Final = frozenset({Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION})
 
@@ -116,7 +119,7 @@ class ExecutionService(Service):
                 raise
             await context.write(self._refused(request.instance_name, digest, error))
             return
-        states = served.scheduler.submit(wanted)
+        states = served.scheduler.submit(replace(wanted, origin=origin_of(context.invocation_metadata())))
         if anything_wanted(request):
             states = inlined(states, request, served.store)
         await self._report(states, context)
@@ -217,6 +220,19 @@ class ExecutionService(Service):
         operation.metadata.Pack(_metadata(Stage.COMPLETED, action))
         operation.response.Pack(remote_execution_pb2.ExecuteResponse(status=status_of(error)))
         return operation
+
+
+def origin_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> Origin:
+    """What a client says of itself in the headers of a call; nothing where it is malformed. Long texts are cut."""
+    for name, value in metadata or ():
+        if name == _METADATA and isinstance(value, bytes):
+            try:
+                said = remote_execution_pb2.RequestMetadata.FromString(value)
+            except DecodeError:
+                break
+            texts = (said.tool_invocation_id, said.target_id, said.action_mnemonic)
+            return Origin(*(text[:_LONGEST_ORIGIN] for text in texts))
+    return Origin()
 
 
 def _patience(request: Any) -> float:

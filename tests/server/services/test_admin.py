@@ -10,6 +10,8 @@ from nlserver.proto import remote_execution_pb2 as rx
 from nlserver.reapi.digest import Function
 from nlserver.services import admin
 
+from tests.server.services.conftest import Cache
+
 QUEUED, EXECUTING = rx.ExecutionStage.QUEUED, rx.ExecutionStage.EXECUTING
 
 
@@ -151,6 +153,67 @@ async def test_operations_are_cancelled_by_their_ids_and_each_fate_is_told(farm)
     await farm.until_stage(call, rx.ExecutionStage.COMPLETED)
     again = await farm.admin.CancelOperations(admin_pb2.CancelOperationsRequest(ids=[name]))
     assert list(again.ended) == [name]
+
+
+async def test_an_operation_tells_who_asked_and_can_be_found_by_it(farm) -> None:
+    said = rx.RequestMetadata(tool_invocation_id="i-1", target_id="//a:b", action_mnemonic="CppCompile")
+    header = ("build.bazel.remote.execution.v2.requestmetadata-bin", said.SerializeToString())
+    request = rx.ExecuteRequest(action_digest=Cache.message(farm.action("mine")))
+    await farm.next(farm.execution.Execute(request, metadata=[header]))
+    await farm.next(farm.execute(farm.action("of nobody")))
+    bad = rx.ExecuteRequest(action_digest=Cache.message(farm.action("odd")))
+    await farm.next(farm.execution.Execute(bad, metadata=[(header[0], b"\xff\xff")]))
+    everybody = await farm.admin.ListOperations(admin_pb2.ListOperationsRequest())
+    assert everybody.total == 3
+    (shown,) = (await farm.admin.ListOperations(admin_pb2.ListOperationsRequest(invocation="i-1"))).operations
+    assert (shown.invocation, shown.target, shown.mnemonic) == ("i-1", "//a:b", "CppCompile")
+
+
+async def test_an_operation_is_watched_from_the_queue_to_its_end(farm) -> None:
+    worker = await farm.worker(most=1)
+    first = farm.execute(farm.action("first"))
+    await farm.next(first)
+    name = (await farm.next(farm.execute(farm.action("second"))))[0].name.rpartition("/")[2]
+    watching = farm.admin.WatchOperations(admin_pb2.WatchOperationsRequest(ids=[name]))
+    assert (await watching.read()).stage == QUEUED
+    await worker.finished((await worker.started()).operation_id)
+    running = await watching.read()
+    assert (running.stage, running.worker_id) == (EXECUTING, worker.id)
+    response = rx.ExecuteResponse(result=rx.ActionResult(exit_code=7))
+    await worker.finished((await worker.started()).operation_id, response)
+    ended = await watching.read()
+    assert (ended.stage, ended.ending.code, ended.ending.exit_code) == (rx.ExecutionStage.COMPLETED, 0, 7)
+    assert await watching.read() is grpc.aio.EOF
+
+
+async def test_whoever_watches_without_ids_sees_what_is_there_and_what_comes(farm) -> None:
+    await farm.next(farm.execute(farm.action("there")))
+    watching = farm.admin.WatchOperations(admin_pb2.WatchOperationsRequest())
+    there = await watching.read()
+    await farm.next(farm.execute(farm.action("comes")))
+    comes = await watching.read()
+    assert there.id != comes.id
+    await farm.admin.CancelOperations(admin_pb2.CancelOperationsRequest(ids=[there.id]))
+    cancelled = await watching.read()
+    assert (cancelled.id, cancelled.ending.code) == (there.id, grpc.StatusCode.CANCELLED.value[0])
+    watching.cancel()
+
+
+async def test_watching_ends_at_once_for_what_ended_and_is_an_error_for_what_nobody_knows(farm) -> None:
+    name = (await farm.next(farm.execute(farm.action())))[0].name.rpartition("/")[2]
+    await farm.admin.CancelOperations(admin_pb2.CancelOperationsRequest(ids=[name]))
+    seen = [one async for one in farm.admin.WatchOperations(admin_pb2.WatchOperationsRequest(ids=[name]))]
+    assert [one.stage for one in seen] == [rx.ExecutionStage.COMPLETED]
+    lost = farm.admin.WatchOperations(admin_pb2.WatchOperationsRequest(ids=["nobody"]))
+    assert await lost.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_whoever_watches_is_told_when_the_scheduler_ends(farm) -> None:
+    watching = farm.admin.WatchOperations(admin_pb2.WatchOperationsRequest())
+    await farm.next(farm.execute(farm.action()))
+    await watching.read()
+    farm.scheduler.stop()
+    assert await watching.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_workers_are_drained_by_name_all_or_none(farm) -> None:
