@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.nlctl.documents import valid
 
 PROGRAM = Path(sys.executable).with_name("nlctl")
 LIMIT = 120
@@ -89,3 +92,35 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     made("up", "--workers", "2", "--base-port", "auto")
     yield made
     made("down", "--all", "--wipe", "--yes", code=None)
+
+
+def until(look: Callable[[], Any]) -> Any:
+    """What `look` finds, once it finds something."""
+    deadline = time.monotonic() + LIMIT
+    while time.monotonic() < deadline:
+        if found := look():
+            return found
+    raise AssertionError("it never came")
+
+
+def items(cli: Cli, *words: str, code: int | None = 0) -> list[dict[str, Any]]:
+    """The items of a list, whose document is as its schema says."""
+    found: list[dict[str, Any]] = valid(cli(*words, "-o", "json", code=code).document)["items"]
+    return found
+
+
+@pytest.fixture
+def held(cluster: Cli, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """An action that runs on worker-1 until a file is made, and that file."""
+    gate = tmp_path / "gate"
+    command = f"while [ ! -e {gate} ]; do sleep 0.05; done; echo passed"
+    running = cluster.popen(
+        *("run", "--no-cache", "--platform", "nlctl-worker=worker-1", "--", "/bin/sh", "-c", command),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    until(lambda: items(cluster, "ops", "ls", "--state", "executing"))
+    yield running, gate
+    gate.touch()
+    running.communicate(timeout=LIMIT)
+    until(lambda: not items(cluster, "ops", "ls"))

@@ -6,47 +6,11 @@ import hashlib
 import json
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.nlctl.conftest import Cli
-
-LIMIT = 120.0
-
-
-def _until(look: Callable[[], Any]) -> Any:
-    """What `look` finds, once it finds something."""
-    deadline = time.monotonic() + LIMIT
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-    raise AssertionError("it never came")
-
-
-def _items(cli: Cli, *words: str, code: int | None = 0) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = cli(*words, "-o", "json", code=code).document["items"]
-    return items
-
-
-@pytest.fixture
-def held(cluster: Cli, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """An action that runs on worker-1 until a file is made, and that file."""
-    gate = tmp_path / "gate"
-    command = f"while [ ! -e {gate} ]; do sleep 0.05; done; echo passed"
-    running = cluster.popen(
-        *("run", "--no-cache", "--platform", "nlctl-worker=worker-1", "--", "/bin/sh", "-c", command),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    _until(lambda: _items(cluster, "ops", "ls", "--state", "executing"))
-    yield running, gate
-    gate.touch()
-    running.communicate(timeout=LIMIT)
-    _until(lambda: not _items(cluster, "ops", "ls"))
+from tests.nlctl.conftest import LIMIT, Cli, items, until
 
 
 class TestWorkers:
@@ -57,8 +21,8 @@ class TestWorkers:
     ) -> None:
         running, gate = held
         draining = cluster.popen("workers", "drain", "worker-1", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        states = lambda: {one["name"]: one["state"] for one in _items(cluster, "workers", "ls")}  # noqa: E731
-        assert _until(lambda: states() if states()["worker-1"] == "draining" else None)["worker-2"] == "ready"
+        states = lambda: {one["name"]: one["state"] for one in items(cluster, "workers", "ls")}  # noqa: E731
+        assert until(lambda: states() if states()["worker-1"] == "draining" else None)["worker-2"] == "ready"
         assert draining.poll() is None
         gate.touch()
         assert running.communicate(timeout=LIMIT)[0] == b"passed\n"
@@ -78,7 +42,7 @@ class TestWorkers:
         draining.send_signal(signal.SIGINT)
         assert draining.wait(LIMIT) == 130
         draining.stderr.close()
-        [one] = [one for one in _items(cluster, "workers", "ls") if one["name"] == "worker-1"]
+        [one] = [one for one in items(cluster, "workers", "ls") if one["name"] == "worker-1"]
         assert one["state"] == "draining"
         late = cluster("workers", "drain", "worker-1", "--deadline", "100ms", code=6)
         assert "NL-WRK-102" in late.err
@@ -94,17 +58,17 @@ class TestWorkers:
 
     def test_a_dry_run_of_a_drain_changes_nothing(self, cluster: Cli) -> None:
         cluster("workers", "drain", "worker-1", "--dry-run")
-        assert {one["state"] for one in _items(cluster, "workers", "ls")} == {"ready"}
+        assert {one["state"] for one in items(cluster, "workers", "ls")} == {"ready"}
 
     @pytest.mark.parametrize("words", [("drain", "--dry-run"), ("drain",), ("cordon",), ("uncordon",)])
     def test_an_unknown_worker_is_exit_3_and_the_known_are_named(self, cluster: Cli, words: tuple[str, ...]) -> None:
         done = cluster("workers", *words, "worker-9", "worker-1", code=3)
         assert "no worker 'worker-9' is connected" in done.err
         assert "worker-1, worker-2" in done.err
-        assert {one["state"] for one in _items(cluster, "workers", "ls")} == {"ready"}
+        assert {one["state"] for one in items(cluster, "workers", "ls")} == {"ready"}
 
     def test_matching_tells_of_each_worker(self, cluster: Cli) -> None:
-        rows = _items(cluster, "workers", "match", "nlctl-worker=worker-2")
+        rows = items(cluster, "workers", "match", "nlctl-worker=worker-2")
         assert {one["worker"]: one["verdict"] for one in rows} == {"worker-1": "never", "worker-2": "now"}
         done = cluster("workers", "match", "ISA=arm64", code=3)
         assert "offers ISA=x86-64, asked arm64" in done.err
@@ -117,26 +81,26 @@ class TestOperations:
     def test_what_runs_is_listed_with_its_worker_and_action(
         self, cluster: Cli, held: tuple[subprocess.Popen[bytes], Path]
     ) -> None:
-        [one] = _items(cluster, "ops", "ls")
+        [one] = items(cluster, "ops", "ls")
         assert (one["state"], one["worker"], one["unsatisfiable"]) == ("executing", "worker-1", False)
         assert cluster("ops", "ls", "-q").out.split() == [one["id"]]
         assert cluster("cas", "stat", "{hash}/{size_bytes}".format(**one["action"])).code == 0
         assert "executes on worker-1" in cluster("queue", "explain", one["id"]).err
-        [queue] = _items(cluster, "queue", "ls")
+        [queue] = items(cluster, "queue", "ls")
         assert (queue["queued"], queue["executing"], queue["workers"]) == (0, 1, 1)
 
     def test_a_cancelled_action_ends_for_its_client_and_frees_the_worker(
         self, cluster: Cli, held: tuple[subprocess.Popen[bytes], Path]
     ) -> None:
         running, _ = held
-        [one] = _items(cluster, "ops", "ls")
+        [one] = items(cluster, "ops", "ls")
         assert cluster("ops", "cancel", one["id"], "--dry-run", "-o", "json").document["item"]["cancelled"] == [
             one["id"]
         ]
         assert running.poll() is None
         assert cluster("ops", "cancel", one["id"], "-q").out.split() == [one["id"]]
         assert running.wait(LIMIT) == 125
-        _until(lambda: all(not row["running"] for row in _items(cluster, "workers", "ls")))
+        until(lambda: all(not row["running"] for row in items(cluster, "workers", "ls")))
         again = cluster("ops", "cancel", one["id"], "nobody", code=11)
         assert "had ended already" in again.err
         assert "NL-OPS-101" in cluster("ops", "cancel", "nobody", code=3).err
@@ -145,14 +109,14 @@ class TestOperations:
         cluster("workers", "cordon", "worker-2")
         waiting = cluster.popen("run", "--no-cache", "--platform", "nlctl-worker=worker-2", "--", "true")
         try:
-            [one] = _until(lambda: _items(cluster, "ops", "ls", "--state", "queued"))
+            [one] = until(lambda: items(cluster, "ops", "ls", "--state", "queued"))
             done = cluster("queue", "explain", one["id"], "-o", "json")
             assert {row["worker"]: row["verdict"] for row in done.document["items"]} == {
                 "worker-1": "never",
                 "worker-2": "busy",
             }
             assert "worker-2 is draining" in done.document["summary"]
-            [queue] = _items(cluster, "queue", "ls")
+            [queue] = items(cluster, "queue", "ls")
             assert (queue["queued"], queue["workers"], queue["free_workers"]) == (1, 1, 0)
         finally:
             cluster("workers", "uncordon", "worker-2")
@@ -186,7 +150,7 @@ class TestStores:
 
     def test_the_cas_lists_what_it_holds(self, cluster: Cli) -> None:
         put = cluster("cas", "put", "-q", "-", given="listed by name").out.strip()
-        rows = _items(cluster, "cas", "ls", put[:12])
+        rows = items(cluster, "cas", "ls", put[:12])
         assert [(one["key"], one["size_bytes"]) for one in rows] == [(put.replace("/", "-"), 14)]
         assert len(cluster("cas", "ls", "--limit", "1", "-q").out.splitlines()) == 1
         done = cluster("cas", "ls", "--store", "cas:NOWHERE", code=3)

@@ -1,0 +1,140 @@
+"""Single workers, operations and queues: shown, watched, chosen by who asked."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.nlctl.conftest import LIMIT, Cli, items, until
+from tests.nlctl.documents import valid, valid_lines
+
+Held = tuple[subprocess.Popen[bytes], Path]
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+class TestWorkers:
+    """One of them in full."""
+
+    def test_the_list_tells_what_each_runs_and_what_its_fast_tier_holds(self, cluster: Cli, held: Held) -> None:
+        one, other = items(cluster, "workers", "ls")
+        assert (one["name"], one["slots"], other["slots"], other["oldest"]) == ("worker-1", "1/-", "0/-", None)
+        assert [one["oldest"]["operation"]] == one["operations"]
+        assert one["fast_tier_max_bytes"] == 10**10
+        shown = cluster("workers", "ls", "-o", "table").out
+        assert one["oldest"]["action"]["hash"][:8] in shown
+        assert "FAST TIER" in shown.splitlines()[0]
+
+    def test_one_is_shown_with_all_that_it_runs(self, cluster: Cli, held: Held) -> None:
+        item = valid(cluster("workers", "show", "worker-1", "-o", "json").document)["item"]
+        [running] = item["operations"]
+        assert (running["worker"], running["state"]) == ("worker-1", "executing")
+        assert item["properties"]["nlctl-worker"] == ["worker-1"]
+        assert running["id"] in cluster("workers", "show", item["id"]).out
+        assert "NL-WRK-101" in cluster("workers", "show", "worker-9", code=3).err
+
+    def test_logs_of_one_are_those_of_its_part(self, cluster: Cli) -> None:
+        lines = cluster("workers", "logs", "worker-1").out.splitlines()
+        assert lines
+        assert all(line.startswith("worker-1") for line in lines)
+
+    @pytest.mark.parametrize("verb", ["cordon", "uncordon"])
+    def test_a_dry_run_of_a_cordon_changes_nothing(self, cluster: Cli, verb: str) -> None:
+        """Statement 40."""
+        done = cluster("workers", verb, "worker-1", "--dry-run", "-o", "json")
+        assert valid(done.document)["item"]["dry_run"] is True
+        assert {one["state"] for one in items(cluster, "workers", "ls")} == {"ready"}
+
+
+class TestOperations:
+    """One of them in full, as it goes, and those of one client."""
+
+    def test_one_is_found_by_its_first_digits_and_by_its_action(self, cluster: Cli, held: Held) -> None:
+        [one] = items(cluster, "ops", "ls")
+        action = "{hash}/{size_bytes}".format(**one["action"])
+        for text in (one["id"], one["id"][:8], f"operations/{one['id']}", action):
+            item = valid(cluster("ops", "show", text, "-o", "json").document)["item"]
+            assert (item["id"], item["state"], item["ending"]) == (one["id"], "executing", None)
+        assert "executing (worker-1)" in cluster("ops", "show", one["id"][:8]).out
+
+    @pytest.mark.parametrize("words", [("ops", "show"), ("ops", "watch"), ("queue", "explain")])
+    def test_what_nobody_knows_is_exit_3(self, cluster: Cli, words: tuple[str, ...]) -> None:
+        for text in (NOBODY, "nobody"):
+            assert "NL-OPS-101" in cluster(*words, text, code=3).err
+
+    def test_one_is_watched_until_it_has_ended(self, cluster: Cli, held: Held) -> None:
+        _, gate = held
+        [one] = items(cluster, "ops", "ls")
+        watching = cluster.popen("ops", "watch", one["id"], "-o", "jsonl", stdout=subprocess.PIPE)
+        assert watching.stdout is not None
+        first = watching.stdout.readline()
+        gate.touch()
+        rest, _ = watching.communicate(timeout=LIMIT)
+        assert watching.returncode == 0
+        lines = valid_lines((first + rest).decode())
+        assert [line["state"] for line in lines] == ["executing", "completed"]
+        assert lines[-1]["ending"]["exit_code"] == 0
+        assert "completed exit 0 in" in cluster("ops", "watch", one["id"]).out
+
+    def test_all_are_watched_until_ctrl_c(self, cluster: Cli) -> None:
+        watching = cluster.popen("ops", "watch", "-o", "jsonl", stdout=subprocess.PIPE)
+        assert watching.stdout is not None
+        until(lambda: cluster("run", "--no-cache", "--", "false", code=1) and _is_readable(watching))
+        seen = [json.loads(watching.stdout.readline())]
+        while seen[-1]["state"] != "completed":
+            seen.append(json.loads(watching.stdout.readline()))
+        assert seen[-1]["ending"]["exit_code"] == 1
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(LIMIT) == 130
+        watching.stdout.close()
+
+    def test_all_of_one_client_are_cancelled_and_no_others(self, cluster: Cli, held: Held) -> None:
+        running, _ = held
+        [one] = items(cluster, "ops", "ls")
+        assert one["invocation"]
+        none = cluster("ops", "cancel", "--invocation", "of-nobody", "-o", "json").document
+        assert valid(none)["item"]["cancelled"] == []
+        assert items(cluster, "ops", "ls", "--invocation", "of-nobody") == []
+        young = cluster("ops", "cancel", "--invocation", one["invocation"], "--older-than", "1h", "-q")
+        assert young.out.strip() == ""
+        assert running.poll() is None
+        would = cluster("ops", "cancel", "--older-than", "0s", "--dry-run", "-q")
+        assert would.out.split() == [one["id"]]
+        done = cluster("ops", "cancel", "--invocation", one["invocation"], "-o", "json").document
+        assert valid(done)["item"]["cancelled"] == [one["id"]]
+        assert running.wait(LIMIT) == 125
+
+    def test_cancelling_needs_ids_or_a_choice_and_not_both(self, cluster: Cli) -> None:
+        assert "say which operations" in cluster("ops", "cancel", code=2).err
+        assert "say which operations" in cluster("ops", "cancel", "x", "--older-than", "1s", code=2).err
+
+
+class TestQueues:
+    """One of them in full."""
+
+    def test_a_queue_is_shown_with_its_operations_and_every_worker(self, cluster: Cli, held: Held) -> None:
+        item = valid(cluster("queue", "show", "nlctl-worker=worker-1", "-o", "json").document)["item"]
+        assert (item["queued"], item["executing"]) == (0, 1)
+        assert {one["worker"]: one["verdict"] for one in item["workers"]} == {"worker-1": "now", "worker-2": "never"}
+        assert [one["state"] for one in item["operations"]] == ["executing"]
+        assert item["operations"][0]["id"] in cluster("queue", "show").out
+        assert "NL-QUE-102" in cluster("queue", "show", "ISA=arm64", code=3).err
+
+    def test_an_action_that_nobody_submitted_is_explained_by_its_digest(self, cluster: Cli) -> None:
+        action = cluster("run", "-o", "json", "--", "true").document["item"]["action"]
+        text = "{hash}/{size_bytes}".format(**action)
+        until(lambda: not items(cluster, "ops", "ls"))
+        found = valid(cluster("queue", "explain", text, "-o", "json").document)
+        assert {one["worker"] for one in found["items"]} <= {"worker-1", "worker-2"}
+        rows = items(cluster, "workers", "match", "@last")
+        assert {one["verdict"] for one in rows} == {"now"}
+
+
+def _is_readable(process: subprocess.Popen[bytes]) -> bool:
+    import select
+
+    assert process.stdout is not None
+    return bool(select.select([process.stdout], [], [], 0)[0])
