@@ -16,6 +16,5 @@ def turn(session: Session, cluster: str, names: Sequence[str], *, draining: bool
     for one in found:
         session.ui.say(f"{one.name} {'would be told so: it ' if dry_run else ''}{does}.")
     rows = [{"name": one.name, "id": one.id, "state": one.state} for one in found]
-    item = {"dry_run": dry_run, "workers": rows}
-    verb = "cordon" if draining else "uncordon"
-    session.ui.item(f"nlctl.workers.{verb}/v1", item, "", name="\n".join(one.name for one in found))
+    schema = "nlctl.workers.cordon/v1" if draining else "nlctl.workers.uncordon/v1"
+    session.ui.item(schema, {"dry_run": dry_run, "workers": rows}, "", name="\n".join(one.name for one in found))
