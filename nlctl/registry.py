@@ -45,6 +45,7 @@ class Leaf:
 RUN: Final = "Run a cluster"
 LOOK: Final = "Look at things"
 USE: Final = "Use it"
+SETUP: Final = "Configure and connect"
 LEARN: Final = "Learn"
 
 COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
@@ -165,6 +166,10 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         ),
         level=Level.STANDARD,
     ),
+    ("config", "validate"): Leaf(
+        "config_validate", "Judge configs like a compiler", SETUP, frozenset({"--for", "--set", "--name"})
+    ),
+    ("config", "undo"): Leaf("config_undo", "Take back what nlctl wrote into files", SETUP),
     ("bazelrc",): Leaf(
         "bazelrc", "The .bazelrc lines for this cluster", USE, frozenset({"--config", "--name"}), level=Level.STANDARD
     ),
@@ -204,6 +209,7 @@ GROUPS: Final[dict[str, str]] = {
     "cas": "Blobs: the content-addressable storage",
     "workers": "The machines that run actions",
     "ops": "Executions: what clients asked to be run",
+    "config": "Config files: writing, judging, explaining, comparing",
     "queue": "What waits for a worker, and why",
     "context": "Clusters by name: those here, and servers elsewhere",
 }

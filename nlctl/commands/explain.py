@@ -30,7 +30,9 @@ def command(
     exits = {kind.id: kind.exit for kind in vars(faults).values() if isinstance(kind, Kind)}
     if not code:
         known = [(one, pages.read(pages.CODES, one) or "") for one in pages.names(pages.CODES)]
-        rows = [{"code": one, "title": pages.title(page), "exit": int(exits[one])} for one, page in known]
+        rows = [
+            {"code": one, "title": pages.title(page), "exit": int(exits.get(one, Exit.INVALID))} for one, page in known
+        ]
         session.ui.items("nlctl.codes/v1", rows, _COLUMNS)
         return Exit.OK
     page = pages.read(pages.CODES, code.upper())
@@ -38,11 +40,13 @@ def command(
         raise _unknown(code)
     found = code.upper()
     parts = pages.sections(page)
+    # What a rule finds in a config ends `config validate`, and is no fault of a command.
+    ends = exits.get(found, Exit.INVALID)
     item = {
         "code": found,
         "title": pages.title(page),
-        "exit": int(exits[found]),
-        "exit_name": exits[found].label,
+        "exit": int(ends),
+        "exit_name": ends.label,
         "what": parts["What happened"],
         "see": parts["How to see it"],
         "fix": parts["How to fix it"],

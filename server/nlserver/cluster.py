@@ -15,7 +15,7 @@ from nlserver.config import legacy
 from nlserver.config.decode import Decoder
 from nlserver.config.document import LARGEST_FILE, Document, Object, Value, parse
 from nlserver.config.origins import Origins
-from nlserver.config.problem import ConfigError, Problem, render
+from nlserver.config.problem import ConfigError, Problem, Sort, render
 from nlserver.config.walk import mapped, nested
 from nlserver.spec import U32, Key, Number, Place, Size, Spec, Text, Unavailable, key
 from nlserver.verdict import judge
@@ -292,10 +292,19 @@ class Config(Spec):
         """The place of every value of the file by its config path, such as `stores[0].filesystem.content_path`."""
         return {value.place.path: value.place for value in _values(self.source.document.root)}
 
-    def problem(self, spec: Spec, key: str, reason: str, nearest: str | None = None, *, fatal: bool = True) -> Problem:
+    def problem(
+        self,
+        spec: Spec,
+        key: str,
+        reason: str,
+        nearest: str | None = None,
+        *,
+        fatal: bool = True,
+        sort: Sort = Sort.TOGETHER,
+    ) -> Problem:
         """A problem of a field of a Spec of this config."""
         place = self.place(spec, key)
-        return Problem(place, reason, nearest, fatal, self.source.document.excerpt(place))
+        return Problem(place, reason, nearest, fatal, self.source.document.excerpt(place), sort)
 
     def names(self, kind: Literal["stores", "schedulers"]) -> list[str]:
         """The names of the entries of a list, in order, also of those that could not be decoded."""
@@ -319,9 +328,9 @@ def load(path: Path, environment: Mapping[str, str]) -> Config:
             data = file.read(LARGEST_FILE + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError([Problem(_whole(path), f"Could not open config file {path}: {reason}")]) from error
+        raise ConfigError([_unreadable(path, f"Could not open config file {path}: {reason}")]) from error
     if len(data) > LARGEST_FILE:
-        raise ConfigError([Problem(_whole(path), f"a config has {LARGEST_FILE} bytes at most; this file has more")])
+        raise ConfigError([_unreadable(path, f"a config has {LARGEST_FILE} bytes at most; this file has more")])
     return loads(_text(data, str(path)), str(path), environment)
 
 
@@ -356,11 +365,11 @@ def _text(data: bytes, file: str) -> str:
         before = data[: error.start].decode()
         line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
         reason = f"byte 0x{data[error.start]:02x} is not UTF-8"
-        raise ConfigError([Problem(Place("", line, column, file), reason)]) from error
+        raise ConfigError([Problem(Place("", line, column, file), reason, sort=Sort.SYNTAX)]) from error
 
 
-def _whole(path: Path) -> Place:
-    return Place("", 0, 0, str(path))
+def _unreadable(path: Path, reason: str) -> Problem:
+    return Problem(Place("", 0, 0, str(path)), reason, sort=Sort.SYNTAX)
 
 
 def _shared_stores(config: Config) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
 
 from nlserver.config import shape
-from nlserver.config.problem import Problem, nearest
+from nlserver.config.problem import Problem, Sort, nearest
 from nlserver.config.walk import nested
 from nlserver.spec import Spec, Unavailable
 
@@ -91,7 +91,8 @@ def _dangling(config: Config) -> Iterator[Problem]:
         have = "" if known else f": this config has no {kind}"
         near = nearest(name, known)
         listed = f"; {kind} here: {', '.join(known[:8])}" if known and near is None else have
-        yield config.problem(spec, field, f"{kind.removesuffix('s')} '{name}' does not exist{listed}", near)
+        reason = f"{kind.removesuffix('s')} '{name}' does not exist{listed}"
+        yield config.problem(spec, field, reason, near, sort=Sort.NAME)
 
 
 def _cycles(config: Config) -> Iterator[Problem]:
@@ -252,4 +253,4 @@ def _unavailable(config: Config) -> Iterator[Problem]:
     for spec in nested(config):
         if isinstance(spec, Unavailable):
             reason = f"{spec.called or spec.tag} is not available yet, so this config does not start"
-            yield config.problem(spec, "", f"{reason}. {spec.instead}".rstrip(), fatal=False)
+            yield config.problem(spec, "", f"{reason}. {spec.instead}".rstrip(), fatal=False, sort=Sort.UNAVAILABLE)

@@ -17,6 +17,8 @@ from jsonschema import Draft202012Validator
 
 import nlctl
 from nlctl import faults, manual, pages
+from nlctl.lint.engine import IDS
+from nlctl.lint.rules import every
 from nlctl.registry import COMMANDS, FLAGS, GROUPS, Leaf
 from tests.nlctl import documents
 
@@ -109,8 +111,10 @@ def test_every_kind_of_fault_is_explained(kind: faults.Kind) -> None:
     assert all(len(line) <= 120 for line in page.splitlines())
 
 
-def test_every_page_explains_a_kind_of_fault() -> None:
-    assert set(pages.names(pages.CODES)) == {kind.id for kind in KINDS}
+def test_every_page_explains_a_kind_of_fault_or_what_a_rule_finds_in_configs() -> None:
+    found = {rule.id for rule in every()} | {words[0] for words in IDS.values()}
+    assert set(pages.names(pages.CODES)) == {kind.id for kind in KINDS} | found
+    assert not {kind.id for kind in KINDS} & found
 
 
 def test_every_document_has_a_schema_and_every_schema_a_document() -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, cast
 from nlserver.config import scalar, shape
 from nlserver.config.document import Document, Name, Object, Value
 from nlserver.config.origins import Origins
-from nlserver.config.problem import Problem, nearest
+from nlserver.config.problem import Problem, Sort, nearest
 from nlserver.config.renamed import ADVICE
 from nlserver.config.scalar import Unfit
 from nlserver.config.shape import Slot
@@ -50,15 +50,21 @@ class Decoder:
         return None if made is WRONG else cast(S, made)
 
     def report(
-        self, place: Place, reason: str, near: str | None = None, *, fatal: bool = True
+        self,
+        place: Place,
+        reason: str,
+        near: str | None = None,
+        *,
+        fatal: bool = True,
+        sort: Sort = Sort.VALUE,
     ) -> Literal[_Wrong.WRONG]:
         """Add a problem."""
-        self.problems.append(Problem(place, reason, near, fatal, self._document.excerpt(place)))
+        self.problems.append(Problem(place, reason, near, fatal, self._document.excerpt(place), sort))
         return WRONG
 
     def note(self, place: Place, reason: str, near: str | None, fatal: bool) -> None:
-        """Add a problem that was found before decoding."""
-        self.report(place, reason, near, fatal=fatal)
+        """Add a problem that was found before decoding; what is not fatal there is an older shape."""
+        self.report(place, reason, near, fatal=fatal, sort=Sort.VALUE if fatal else Sort.OLD_SHAPE)
 
     # One object
 
@@ -76,11 +82,13 @@ class Decoder:
         variants = shape.variants(cls)
         word = value.get(cls.chosen_by)
         if word is None:
-            return self.report(value.place, f"{shown(cls.chosen_by)} is missing: one of {_listed(variants)}")
+            return self.report(
+                value.place, f"{shown(cls.chosen_by)} is missing: one of {_listed(variants)}", sort=Sort.MISSING
+            )
         try:
             return self._object(variants[_word(variants, word)], value, exact=exact)
         except Unfit as unfit:
-            return self.report(word.place, unfit.reason, unfit.nearest)
+            return self.report(word.place, unfit.reason, unfit.nearest, sort=unfit.sort)
 
     def union(self, cls: type[Spec], value: Value, *, exact: bool) -> Any:
         """An object whose one key is the kind; a kind without keys of its own may be written as a text."""
@@ -121,11 +129,11 @@ class Decoder:
         known = list(known)
         reason = f"unknown {what} {shown(name.text)}" + ("" if fatal else " is ignored")
         if (advice := ADVICE.get(name.text)) is not None:
-            return self.report(name.place, f"{reason}: {advice}", fatal=fatal)
+            return self.report(name.place, f"{reason}: {advice}", fatal=fatal, sort=Sort.UNKNOWN)
         near = nearest(name.text, known)
         if near is None and fatal:
             reason += f"; known here: {_listed(known)}"
-        return self.report(name.place, reason, near, fatal=fatal)
+        return self.report(name.place, reason, near, fatal=fatal, sort=Sort.UNKNOWN)
 
     # One value
 
@@ -134,7 +142,7 @@ class Decoder:
         try:
             return self._value(hint, value, key, exact=exact)
         except Unfit as unfit:
-            return self.report(value.place, unfit.reason, unfit.nearest)
+            return self.report(value.place, unfit.reason, unfit.nearest, sort=unfit.sort)
 
     def _value(self, hint: Any, value: Value, key: Key, *, exact: bool) -> Any:
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -276,11 +284,11 @@ class _Reading:
             meant = slot.name in self._meant or (slot.key.beside and self._strangers)
             if slot.required and slot.field not in self._places and not meant:
                 missing = _one_of(slot.hint) if slot.key.beside else f"{shown(slot.name)} is missing"
-                self._decoder.report(self._value.place, missing)
+                self._decoder.report(self._value.place, missing, sort=Sort.MISSING)
 
     def _report_together(self, spec: Spec) -> None:
         for reason in self._cls.problems(spec):
-            self._decoder.report(self._mentioned(reason), reason)
+            self._decoder.report(self._mentioned(reason), reason, sort=Sort.TOGETHER)
 
     def _mentioned(self, reason: str) -> Place:
         """The place of the key that a sentence begins with, else that of the object."""

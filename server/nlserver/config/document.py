@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import json5
 
-from nlserver.config.problem import ConfigError, Problem
+from nlserver.config.problem import ConfigError, Problem, Sort
 from nlserver.spec import Place
 
 LARGEST_FILE: Final = 1 << 20
@@ -186,10 +186,10 @@ class _Lines:
         self._line = line
         return Place(path, line + 1, offset - self._starts[line] + 1, self._file)
 
-    def problem(self, offset: int, reason: str, path: str = "") -> Problem:
+    def problem(self, offset: int, reason: str, path: str = "", sort: Sort = Sort.SYNTAX) -> Problem:
         """What is wrong at an offset."""
         place = self.place(offset, path)
-        return Problem(place, reason, excerpt=self.texts[place.line - 1])
+        return Problem(place, reason, excerpt=self.texts[place.line - 1], sort=sort)
 
 
 class _Places:
@@ -221,9 +221,11 @@ class _Places:
     def _judge(self, number: int, offset: int, token: str, path: str) -> None:
         hexadecimal = token.lstrip("+-")[:2] in ("0x", "0X")
         if hexadecimal and abs(number) > _LARGEST_HEX:
-            self.problems.append(self._lines.problem(offset, "a hexadecimal number may be 0xFFFFFFFF at most", path))
+            reason = "a hexadecimal number may be 0xFFFFFFFF at most"
+            self.problems.append(self._lines.problem(offset, reason, path, Sort.VALUE))
         elif not -_LARGEST_INTEGER - 1 <= number <= _LARGEST_INTEGER:
-            self.problems.append(self._lines.problem(offset, f"an integer may be {_LARGEST_INTEGER} at most", path))
+            reason = f"an integer may be {_LARGEST_INTEGER} at most"
+            self.problems.append(self._lines.problem(offset, reason, path, Sort.VALUE))
 
 
 def _tokens(text: str) -> tuple[Iterator[tuple[int, str]], Iterator[tuple[int, str]]]:

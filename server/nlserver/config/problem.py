@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from nlserver.errors import Code, Error
@@ -15,6 +16,29 @@ _WIDEST_EXCERPT: Final = 100
 _LEAST_CONTAINED: Final = 4
 # Configs come from anywhere: what a terminal would obey is shown as a dot, at the width of one column.
 _UNSAFE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]")
+
+
+class Sort(StrEnum):
+    """What kind of problem it is, for whoever gives problems public names."""
+
+    SYNTAX = "syntax"
+    """It cannot be read, or is no JSON5."""
+    UNKNOWN = "unknown"
+    """A key or kind that nothing takes."""
+    MISSING = "missing"
+    """A key that must be there."""
+    VALUE = "value"
+    """A value that its key does not take."""
+    VARIABLE = "variable"
+    """An environment variable that is not set."""
+    TOGETHER = "together"
+    """Values that cannot stand together."""
+    NAME = "name"
+    """A name that leads nowhere."""
+    OLD_SHAPE = "old shape"
+    """A shape of older releases."""
+    UNAVAILABLE = "unavailable"
+    """Something that NativeLink has and this version does not."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +54,7 @@ class Problem:
     nearest: str | None = None
     fatal: bool = True
     excerpt: str = ""
+    sort: Sort = Sort.VALUE
 
 
 class ConfigError(Error):

@@ -9,6 +9,7 @@ from typing import Final, assert_never
 from nlserver.config import units
 from nlserver.config.document import Value
 from nlserver.config.environment import UnsetError, expand
+from nlserver.config.problem import Sort
 from nlserver.spec import Grammar
 
 _FLAGS: Final = {"true": True, "false": False}
@@ -18,8 +19,9 @@ _LONGEST_NUMBER: Final = 40
 class Unfit(Exception):
     """A value is not what its key takes; `nearest` is the word that may have been meant."""
 
-    def __init__(self, reason: str, nearest: str | None = None) -> None:
+    def __init__(self, reason: str, nearest: str | None = None, sort: Sort = Sort.VALUE) -> None:
         super().__init__(reason)
+        self.sort = sort
         self.reason = reason
         self.nearest = nearest
 
@@ -45,7 +47,7 @@ def scalar(grammar: Grammar, value: Value, environment: Mapping[str, str], most:
             case _:
                 assert_never(grammar)
     except UnsetError as error:
-        raise Unfit(str(error)) from None
+        raise Unfit(str(error), sort=Sort.VARIABLE) from None
 
 
 def literal(value: Value) -> str:
