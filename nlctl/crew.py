@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nlctl import admin
-from nlctl.session import Session
+from nlctl.session import Session, Target
 from nlctl.ui import stamp
 
 
@@ -19,13 +19,13 @@ class Tier:
     max_bytes: int | None
 
 
-def fast_tiers(session: Session, cluster: str, names: Collection[str]) -> dict[str, Tier]:
+def fast_tiers(session: Session, target: Target, names: Collection[str]) -> dict[str, Tier]:
     """The fast tiers of these workers by name, as far as they are parts of a cluster that nlctl started."""
     from nlctl.layers import Layer, layers
 
-    if session.endpoint is not None:
+    if target.cluster is None:
         return {}
-    sockets = {part: socket for part, socket in session.sockets(cluster).items() if part in names}
+    sockets = {part: socket for part, socket in session.sockets(target.cluster).items() if part in names}
     found: dict[str, Layer] = {}
     for layer in layers(sockets):
         if layer.path.endswith("/fast"):

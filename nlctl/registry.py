@@ -83,6 +83,9 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("workers", "uncordon"): Leaf(
         "workers_uncordon", "Give workers work again", LOOK, frozenset({"--name"}), level=Level.ADMIN
     ),
+    ("workers", "kill"): Leaf(
+        "workers_kill", "End workers at once", LOOK, frozenset({"--signal", "--name"}), level=Level.LOCAL
+    ),
     ("workers", "match"): Leaf(
         "workers_match", "Which workers fit these properties", LOOK, frozenset({"--name"}), level=Level.ADMIN
     ),
@@ -128,7 +131,7 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "run",
         "Run a command on a worker",
         USE,
-        frozenset({"--input", "--output", "--fetch", "--env", "--platform", "--action-timeout", "--out-dir"}),
+        frozenset({"--input", "--output", "--fetch", "--env", "--platform", "--action-timeout", "--out-dir", "--on"}),
         owned=frozenset({"--output"}),
         wraps=True,
         level=Level.STANDARD,
@@ -201,12 +204,16 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("explain",): Leaf("explain", "What an error code means, and what to do", LEARN),
 }
 
-ALIASES: Final[dict[tuple[str, ...], tuple[str, ...]]] = {("workers", "logs"): ("logs",)}
+ALIASES: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
+    ("workers", "logs"): ("logs",),
+    ("action", "run"): ("run",),
+}
 """Commands that stand under a second name, by it: the same module with the same arguments."""
 COMMANDS.update({alias: COMMANDS[meant] for alias, meant in ALIASES.items()})
 
 GROUPS: Final[dict[str, str]] = {
     "cas": "Blobs: the content-addressable storage",
+    "action": "Commands with their inputs, run by workers",
     "workers": "The machines that run actions",
     "ops": "Executions: what clients asked to be run",
     "config": "Config files: writing, judging, explaining, comparing",

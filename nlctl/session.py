@@ -232,7 +232,7 @@ class Session:
                 UNCONFIRMED, f"{what}: say so with --yes", why="nobody is there to ask", fixes=[fix("add --yes")]
             )
         if self.ui.ask(f"{what}. Type {word} to go on: ") != word:
-            raise Fault(UNCONFIRMED, "nothing was removed", fixes=[fix(f"type {word}, or add --yes")])
+            raise Fault(UNCONFIRMED, "nothing was changed", fixes=[fix(f"type {word}, or add --yes")])
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
         """Run this coroutine to its end."""

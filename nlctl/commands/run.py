@@ -1,34 +1,50 @@
-"""`nlctl run`: a command, run by a worker as if it ran here."""
+"""`nlctl run`, also `nlctl action run`: a command, run by a worker as if it ran here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from nlserver.reapi.digest import Digest, Function, digest_of
-from nlserver.reapi.times import moment_of
+from nlserver.errors import Error
+from nlserver.reapi.digest import Digest
 
 from nlctl.arguments import seconds
-from nlctl.faults import NO_WORKER, NOT_RUN, UNREADABLE, Fault, fix
+from nlctl.exits import Exit
+from nlctl.faults import UNREADABLE, USAGE, Fault, fix
+from nlctl.launch.wish import AIM
 from nlctl.recents import as_json, remember
+from nlctl.running import (
+    Sent,
+    absent,
+    aim,
+    facts,
+    files,
+    not_run,
+    performed,
+    phases,
+    refuse_what_no_worker_can,
+    show,
+    streams,
+)
 from nlctl.session import Session, Target
 from nlctl.settings import pairs
 
 if TYPE_CHECKING:
-    from nlserver.reapi.client import Outcome
+    from nlserver.reapi.client import Client, ExecutionState, Outcome, Prepared
 
 EPILOG = """\b
 Examples:
   nlctl run -- echo hello
-  nlctl run --input src --output a.o -- gcc -c a.c -o a.o
-  nlctl run --platform ISA=x86-64 --no-cache -- sh -c 'make -j2'
+  nlctl run --input src --fetch a.o -- gcc -c a.c -o a.o
+  nlctl run --on worker-2 --no-cache -- uname -a
+  nlctl action run --platform ISA=x86-64 -v -- sh -c 'make -j2'
 \b
 Exit status: that of the command; 125 when it never ran, which every failure of ours is here
 """
-_SHOWN = 10
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -42,38 +58,44 @@ def command(
     out_dir: Annotated[Path, typer.Option(help="Where outputs are put.")] = Path(),
     env: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for the command; may be repeated.")] = None,
     platform: Annotated[list[str] | None, typer.Option(help="NAME=VALUE a worker must offer.")] = None,
+    on: Annotated[str, typer.Option(help="The worker that shall run it, by name or id.")] = "",
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Run it although a result is known.")] = False,
     action_timeout: Annotated[str, typer.Option(help="Longest the command may run.")] = "",
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait; tell the operation's name.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only tell what would be run.")] = False,
 ) -> int:
     """Run a command on a worker: upload its inputs, show what it writes, bring back outputs, pass its exit status on.
 
     The command sees the input directory as its working directory and nothing of this shell's environment but a
-    usual PATH. A command that no worker could ever run is refused at once.
+    usual PATH. A command that no worker could ever run is refused at once. -v tells how long each phase took. A
+    scheduler gives up what nobody asks about for a while (a minute), also after --detach.
     """
     session: Session = ctx.obj
     asked = _Asked(
         argv,
         _directory(input_root),
         tuple(output or ()),
+        out_dir,
         pairs([_PATH, *(env or ())], "--env"),
         pairs(platform or (), "--platform"),
+        on,
         no_cache,
         seconds(action_timeout) if action_timeout else None,
     )
-    target = session.target()
-    _refuse_what_no_worker_can(target, asked.platform)
-    outcome = session.wait_for(_run(session, target, asked, out_dir))
-    _tell(session, outcome, asked, out_dir)
-    return outcome.exit_code & 0xFF
+    if detach and output:
+        raise Fault(USAGE, "--detach brings nothing back", fixes=[fix("leave --fetch out; the result names outputs")])
+    return session.wait_for(_run(session, session.target(), asked, detach=detach, dry_run=dry_run))
 
 
 @dataclass(frozen=True)
 class _Asked:
-    argv: Sequence[str]
+    argv: list[str]
     input_root: Path | None
     outputs: tuple[str, ...]
+    out_dir: Path
     environment: Mapping[str, str]
     platform: Mapping[str, str]
+    worker: str
     no_cache: bool
     timeout_seconds: float | None
 
@@ -84,112 +106,109 @@ def _directory(path: Path | None) -> Path | None:
     return path
 
 
-def _refuse_what_no_worker_can(target: Target, wanted: Mapping[str, str]) -> None:
-    """Raises Fault NO_WORKER; a server without the admin service is not asked."""
-    if target.admin is None:
-        return
-    from nlctl import admin
-
-    found = admin.explain_properties(target.admin, wanted.items())
-    if not found.workers:
-        add = fix("add some", "nlctl", "up", "--workers", "3")
-        raise Fault(NO_WORKER, "no worker is connected to the scheduler", fixes=[add])
-    if found.unsatisfiable:
-        raise Fault(
-            NO_WORKER,
-            "no worker can run this action",
-            why="\n".join(f"{one.worker} {one.reason}" for one in found.workers[:_SHOWN]),
-            fixes=[
-                fix("drop or change a --platform", "nlctl", "workers", "match", *map("=".join, wanted.items())),
-                fix("see what is offered", "nlctl", "workers", "ls"),
-            ],
-        )
-
-
-async def _run(session: Session, target: Target, asked: _Asked, out_dir: Path) -> Outcome:
-    from nlserver.reapi.client import ExecutionFailed
-
+async def _run(session: Session, target: Target, asked: _Asked, *, detach: bool, dry_run: bool) -> int:
     from nlctl.remote import client
 
     async with client(target) as remote:
-        try:
-            outcome = await remote.run(
-                asked.argv,
-                input_root=asked.input_root,
-                environment=asked.environment,
-                output_paths=asked.outputs,
-                platform=asked.platform,
-                timeout_seconds=asked.timeout_seconds,
-                skip_cache_lookup=asked.no_cache,
-                on_state=lambda state: session.ui.waiting(f"{state.stage.name.lower()}"),
-            )
-        except ExecutionFailed as error:
-            _show(session, error.response.result.stdout_raw, error.response.result.stderr_raw)
-            raise Fault(NOT_RUN, error.message, why=f"{error.code.name} at {target.executor}", fixes=[_LOGS]) from error
-        _show(session, outcome.stdout, outcome.stderr)
+        wanted = dict(asked.platform)
+        if asked.worker:
+            wanted[AIM] = await aim(target, remote, asked.worker)
+        refuse_what_no_worker_can(target, wanted.items())
+        made = await remote.prepare(
+            asked.argv,
+            input_root=asked.input_root,
+            environment=asked.environment,
+            output_paths=asked.outputs,
+            platform=wanted,
+            timeout_seconds=asked.timeout_seconds,
+        )
+        if dry_run:
+            await _would(session, remote, made, asked)
+            return Exit.OK
+        if detach:
+            await _detached(session, target, remote, made, no_cache=asked.no_cache)
+            return Exit.OK
+        sent = Sent()
+        outcome = await performed(session, target, remote, made, no_cache=asked.no_cache, on_uploaded=sent)
+        if session.verbose or session.ui.progress == "tty":
+            _tell_phases(session, outcome, sent)
+        show(session, outcome.stdout, outcome.stderr)
         if asked.outputs:
-            await remote.download_outputs(outcome, into=out_dir)
-    return outcome
+            await remote.download_outputs(outcome, into=asked.out_dir)
+    _tell(session, outcome, asked)
+    return outcome.exit_code & 0xFF
 
 
-_LOGS = fix("see what the parts say", "nlctl", "logs", "--tail", "50")
+async def _would(session: Session, remote: Client, made: Prepared, asked: _Asked) -> None:
+    known = None if asked.no_cache else await remote.action_result(made.action)
+    missing = await remote.missing(made.sources)
+    cached = known is not None and known.exit_code == 0
+    size = sum(one.size_bytes for one in missing)
+    does = "would be answered by the cache" if cached else "would run"
+    session.ui.say(f"action {made.action.hash}/{made.action.size_bytes} {does}; {len(missing)} blobs are not there yet")
+    item = {
+        "action": as_json(made.action),
+        "cached": cached,
+        "blobs": len(made.sources),
+        "missing_blobs": len(missing),
+        "missing_bytes": size,
+    }
+    session.ui.item("nlctl.run.plan/v1", item, "", name=_name(made.action))
 
 
-def _show(session: Session, stdout: bytes, stderr: bytes) -> None:
-    """What the command wrote, as it wrote it; in a JSON document there is a place for it."""
+async def _detached(session: Session, target: Target, remote: Client, made: Prepared, *, no_cache: bool) -> None:
+    await remote.send(made)
+    try:
+        state = await _accepted(remote, made.action, no_cache=no_cache)
+    except Error as error:
+        raise not_run(target, error) from error
+    remember(session.state, "run", {"action": made.action})
+    item = {"operation": state.name, "state": state.stage.name.lower(), "action": as_json(made.action)}
+    session.ui.say(f"follow it: nlctl ops watch {state.name}")
+    session.ui.item("nlctl.run.detached/v1", item, state.name, name=state.name)
+
+
+async def _accepted(remote: Client, action: Digest, *, no_cache: bool) -> ExecutionState:
+    """The first state that the server tells; the operation goes on."""
+    async with aclosing(remote.execute(action, skip_cache_lookup=no_cache)) as states:
+        return await anext(states)
+
+
+def _tell_phases(session: Session, outcome: Outcome, sent: Sent) -> None:
     session.ui.waiting("")
-    session.ui.raw(stderr, to_error=True)
-    if not session.ui.structured:
-        session.ui.raw(stdout)
+    for line in (sent.text, "" if outcome.cached else phases(outcome.metadata)):
+        if line:
+            session.ui.say(line)
 
 
-def _tell(session: Session, outcome: Outcome, asked: _Asked, out_dir: Path) -> None:
-    result = outcome.result
-    outputs = {one.path: digest_of(one.digest, Function(outcome.action.function)) for one in result.output_files}
-    roles = {"action": outcome.action, **_streams(outcome), **outputs}
-    remember(session.state, "run", roles)
-    for path in _absent(outcome, asked.outputs):
+def _tell(session: Session, outcome: Outcome, asked: _Asked) -> None:
+    outputs = files(outcome)
+    remember(session.state, "run", {"action": outcome.action, **streams(outcome), **outputs})
+    for path in absent(outcome, asked.outputs):
         session.ui.warn(f"the command left no {path}")
     if session.verbose or session.ui.progress == "tty":
         hit = "cached" if outcome.cached else "not cached before"
-        session.ui.say(f"exit {outcome.exit_code} - {hit} - action {outcome.action.hash[:8]} (@last)")
+        made = [f"{path} -> {asked.out_dir / path}" for path in outputs] if asked.outputs else []
+        parts = [f"exit {outcome.exit_code}", hit, *made, f"action {_name(outcome.action)} (@last)"]
+        session.ui.say(" - ".join(parts))
     if session.ui.structured:
-        session.ui.item("nlctl.run/v1", _document(outcome, outputs, out_dir), "")
+        session.ui.item("nlctl.run/v1", _document(outcome, outputs, asked.out_dir), "")
 
 
-def _absent(outcome: Outcome, wanted: Sequence[str]) -> list[str]:
-    result = outcome.result
-    made = {one.path for one in result.output_files} | {one.path for one in result.output_directories}
-    for links in (result.output_symlinks, result.output_file_symlinks, result.output_directory_symlinks):
-        made |= {one.path for one in links}
-    return [path for path in wanted if path.strip("/") not in made]
-
-
-def _streams(outcome: Outcome) -> dict[str, Digest]:
-    named = {"stdout": outcome.result.stdout_digest, "stderr": outcome.result.stderr_digest}
-    return {name: digest_of(one, Function(outcome.action.function)) for name, one in named.items() if one.hash}
+def _name(digest: Digest) -> str:
+    return f"{digest.hash}/{digest.size_bytes}"
 
 
 def _document(outcome: Outcome, outputs: Mapping[str, Digest], out_dir: Path) -> dict[str, Any]:
-    times = outcome.metadata
-    streams = _streams(outcome)
+    kept = streams(outcome)
     return {
-        "exit_code": outcome.exit_code,
-        "cached": outcome.cached,
-        "worker": times.worker or None,
+        **facts(outcome),
         "action": as_json(outcome.action),
         "stdout": outcome.stdout.decode(errors="replace"),
         "stderr": outcome.stderr.decode(errors="replace"),
-        "stdout_digest": as_json(streams["stdout"]) if "stdout" in streams else None,
-        "stderr_digest": as_json(streams["stderr"]) if "stderr" in streams else None,
+        "stdout_digest": as_json(kept["stdout"]) if "stdout" in kept else None,
+        "stderr_digest": as_json(kept["stderr"]) if "stderr" in kept else None,
         "outputs": [{"path": path, "digest": as_json(digest)} for path, digest in outputs.items()],
         "out_dir": str(out_dir),
-        "ran_ms": _span(times.execution_start_timestamp, times.execution_completed_timestamp),
-        "queued_ms": _span(times.queued_timestamp, times.worker_start_timestamp),
         "message": outcome.message or None,
     }
-
-
-def _span(start: Any, end: Any) -> int | None:
-    begun, ended = moment_of(start), moment_of(end)
-    return (ended - begun) // 1_000_000 if begun and ended else None

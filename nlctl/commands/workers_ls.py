@@ -31,10 +31,11 @@ def command(ctx: typer.Context, name: Annotated[str, typer.Option(help="Which cl
     What their fast tiers hold is known of workers that nlctl started.
     """
     session: Session = ctx.obj
-    endpoint = admin_of(session.target(name))
+    target = session.target(name)
+    endpoint = admin_of(target)
     found = sorted(admin.workers(endpoint), key=lambda one: natural(one.name))
     at_work = running(admin.operations(endpoint, ("executing",), MOST)[0]) if any(w.operations for w in found) else {}
-    tiers = fast_tiers(session, name, {one.name for one in found})
+    tiers = fast_tiers(session, target, {one.name for one in found})
     rows = [_row(one, tiers.get(one.name), at_work.get(one.id, ())) for one in found]
     session.ui.items("nlctl.workers/v1", rows, _COLUMNS)
     return Exit.OK

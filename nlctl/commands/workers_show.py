@@ -34,10 +34,11 @@ def command(
     The fast tier is known of workers that nlctl started.
     """
     session: Session = ctx.obj
-    endpoint = admin_of(session.target(name))
+    target = session.target(name)
+    endpoint = admin_of(target)
     found = _one(worker, admin.workers_named(endpoint, [worker]))
     running = [one for one in admin.operations(endpoint, ("executing",), MOST)[0] if one.worker == found.id]
-    tier = fast_tiers(session, name, [found.name]).get(found.name)
+    tier = fast_tiers(session, target, [found.name]).get(found.name)
     item = {**facts(found, tier), "operations": [row(one) for one in running]}
     session.ui.item("nlctl.workers.show/v1", item, _text(found, running, tier), name=found.name)
     return Exit.OK

@@ -72,6 +72,16 @@ def children(pid: int) -> list[int]:
         return []
 
 
+def tell(who: Identity, number: signal.Signals) -> None:
+    """Send a signal to this very process; nothing happens when it is gone."""
+    descriptor = _watch(who)
+    if descriptor is not None:
+        try:
+            _signal(descriptor, number)
+        finally:
+            os.close(descriptor)
+
+
 def end(who: Iterable[Identity], grace_seconds: float) -> list[Identity]:
     """Ask these processes to end, kill what is left after the grace; returns those that had to be killed."""
     watched = {descriptor: one for one in who if (descriptor := _watch(one)) is not None}

@@ -49,6 +49,44 @@ class TestWorkers:
         assert {one["state"] for one in items(cluster, "workers", "ls")} == {"ready"}
 
 
+class TestKill:
+    """Ending one at once."""
+
+    def test_it_is_refused_where_nobody_can_be_asked(self, cluster: Cli, held: Held) -> None:
+        """Statement 41."""
+        running, _ = held
+        refused = cluster("workers", "kill", "worker-1", code=2)
+        assert "NL-USE-104" in refused.err
+        assert "1 action" in refused.err
+        assert "--yes" in refused.err
+        assert running.poll() is None
+
+    def test_a_dry_run_tells_what_would_die_and_ends_nothing(self, cluster: Cli, held: Held) -> None:
+        """Statement 40."""
+        running, _ = held
+        item = valid(cluster("workers", "kill", "worker-1", "-n", "-o", "json").document)["item"]
+        [one] = item["workers"]
+        assert (item["dry_run"], one["name"], len(one["operations"])) == (True, "worker-1", 1)
+        assert {one["name"]: one["state"] for one in items(cluster, "workers", "ls")}["worker-1"] == "ready"
+        assert running.poll() is None
+
+    def test_what_a_killed_worker_ran_is_run_again_and_it_comes_back(self, cluster: Cli, held: Held) -> None:
+        running, gate = held
+        before = {one["name"]: one["pid"] for one in items(cluster, "ps")}
+        done = cluster("workers", "kill", "worker-1", "--yes", "-o", "json")
+        assert valid(done.document)["item"]["workers"][0]["pid"] == before["worker-1"]
+        until(lambda: [one for one in items(cluster, "ops", "ls", "--state", "executing") if one["attempts"] == 1])
+        gate.touch()
+        assert running.communicate(timeout=LIMIT)[0] == b"passed\n"
+        after = {one["name"]: one["pid"] for one in items(cluster, "ps")}
+        assert after["worker-1"] != before["worker-1"]
+        assert after["worker-2"] == before["worker-2"]
+
+    def test_an_unknown_worker_and_an_unknown_signal_are_said(self, cluster: Cli) -> None:
+        assert "NL-WRK-101" in cluster("workers", "kill", "worker-9", "--yes", code=3).err
+        assert "is no signal" in cluster("workers", "kill", "worker-1", "--signal", "NICE", code=2).err
+
+
 class TestOperations:
     """One of them in full, as it goes, and those of one client."""
 

@@ -64,8 +64,12 @@ class Cluster:
 
     def executed(self) -> Mapping[str, int]:
         """How many actions each worker ran, counted as the guide counts them."""
+        return collections.Counter(worker for worker, _ in self.executions())
+
+    def executions(self) -> list[tuple[str, str]]:
+        """The worker and the operation of each action that was run, in the order of time."""
         lines = [line for line in self.nlctl("logs").splitlines() if "Executing action" in line]
-        return collections.Counter(line.split()[0] for line in lines)
+        return [(line.split()[0], re.findall(r"operation=(\S+)", line)[0]) for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +160,29 @@ def test_a_build_finishes_although_a_worker_is_killed_and_the_worker_comes_back(
     build.programs_are_right(bazel)
     _wait(lambda: len(cluster.items("workers", "ls")) == WORKERS)
     assert next(item for item in cluster.items("ps") if item["name"] == "worker-1")["pid"] != victim["pid"]
+
+
+def test_a_drained_worker_loses_no_action_in_a_running_build(cluster: Cluster, bazel: Bazel, tmp_path: Path) -> None:
+    _wait(lambda: len(cluster.items("workers", "ls")) == WORKERS)
+    bazel.clean()
+    before = len(cluster.executions())
+    said = tmp_path / "bazel.log"
+    with said.open("w") as output:
+        building = bazel.start("build", "//slow:all", "//app/...", "--noremote_accept_cached", output=output)
+        _wait(lambda: sum(worker == "worker-1" for worker, _ in cluster.executions()[before:]) > 5)
+        cluster.nlctl("workers", "drain", "worker-1")
+        drained = len([one for one in cluster.executions() if one[0] == "worker-1"])
+        assert building.poll() is None, "the build was over before the worker was drained"
+        code = building.wait(200)
+    assert code == 0, said.read_text()
+    build.slow_actions_are_right(bazel)
+    build.programs_are_right(bazel)
+    ran = cluster.executions()
+    assert len([one for one in ran if one[0] == "worker-1"]) == drained, "a drained worker was given work"
+    operations = [operation for _, operation in ran[before:]]
+    assert len(operations) == len(set(operations)) == Run(code, said.read_text()).processes["remote"]
+    cluster.nlctl("workers", "uncordon", "worker-1")
+    assert {one["state"] for one in cluster.items("workers", "ls")} == {"ready"}
 
 
 def test_the_python_example_of_the_readme_runs(cluster: Cluster, tmp_path: Path) -> None:

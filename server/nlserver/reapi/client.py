@@ -35,7 +35,7 @@ from nlserver.reapi.digest import EMPTY, Digest, Function, of
 from nlserver.reapi.endpoint import EndpointSpec, RetrySpec
 from nlserver.reapi.execution import Execution, ExecutionState, Stage
 from nlserver.reapi.results import Results, parsed
-from nlserver.reapi.runs import ExecutionFailed, Outcome, Runs, prepared
+from nlserver.reapi.runs import ExecutionFailed, Outcome, Prepared, Runs, prepared, recalled
 from nlserver.reapi.tree import check_directory
 from nlserver.reapi.uploads import Source, Uploaded
 from nlserver.streams import OFF_LOOP_BYTES
@@ -47,6 +47,7 @@ __all__ = [
     "ExecutionState",
     "Function",
     "Outcome",
+    "Prepared",
     "Stage",
     "TreeUploaded",
     "Uploaded",
@@ -267,14 +268,40 @@ class Client:
     ) -> Outcome:
         """Run a command on an input root: a directory of this machine, an uploaded one, or an empty one.
 
-        A success that the action cache has is the answer when its outputs are there, unless `skip_cache_lookup`: not
-        every executor looks there itself. Otherwise uploads what the CAS lacks, and again when it lost some of it
-        meanwhile. `on_state` is told each state of the execution. Cancelled, it gives the execution up at the server.
-        A command that fails is an Outcome with its exit code; raises ExecutionFailed when it could not be brought to
-        its end, and Error for everything else.
+        It is `perform` of what `prepare` makes of these. Raises as both do.
+        """
+        made = await self.prepare(
+            arguments,
+            input_root=input_root,
+            environment=environment,
+            output_paths=output_paths,
+            platform=platform,
+            timeout_seconds=timeout_seconds,
+            working_directory=working_directory,
+            do_not_cache=do_not_cache,
+            salt=salt,
+        )
+        return await self.perform(made, skip_cache_lookup=skip_cache_lookup, priority=priority, on_state=on_state)
+
+    async def prepare(
+        self,
+        arguments: Sequence[str],
+        *,
+        input_root: Path | Digest | None = None,
+        environment: Mapping[str, str] | None = None,
+        output_paths: Iterable[str] = (),
+        platform: PropertyValues = (),
+        timeout_seconds: float | None = None,
+        working_directory: str = "",
+        do_not_cache: bool = False,
+        salt: bytes = b"",
+    ) -> Prepared:
+        """The action of a command, with every blob of it. Asks no server.
+
+        Raises Error INVALID_ARGUMENT for what no worker could run, FAILED_PRECONDITION for what no input root can hold.
         """
         captured = await self._captured(input_root) if isinstance(input_root, Path) else None
-        made = prepared(
+        return prepared(
             arguments,
             captured.root if captured else _root(input_root, self.function),
             captured.blobs if captured else {},
@@ -286,8 +313,37 @@ class Client:
             do_not_cache=do_not_cache,
             salt=salt,
         )
+
+    async def recall(self, action: Digest) -> Prepared:
+        """An action that the CAS has, to be performed again. Raises Missing, Error INVALID_ARGUMENT."""
+        return await recalled(self.blobs, action)
+
+    async def perform(
+        self,
+        made: Prepared,
+        *,
+        skip_cache_lookup: bool = False,
+        priority: int = 0,
+        on_state: Callable[[ExecutionState], None] | None = None,
+        on_uploaded: Callable[[Uploaded], None] | None = None,
+    ) -> Outcome:
+        """Run an action to its outcome.
+
+        A success that the action cache has is the answer when its outputs are there, unless `skip_cache_lookup`: not
+        every executor looks there itself. Otherwise uploads what the CAS lacks, and again when it lost some of it
+        meanwhile. `on_state` is told each state of the execution, `on_uploaded` what each upload came to where the CAS
+        was asked for what it lacks. Cancelled, it gives the execution up at the server. A command that fails is an
+        Outcome with its exit code; raises ExecutionFailed when it could not be brought to its end, and Error for
+        everything else.
+        """
         runs = Runs(self.blobs, self._cache, self.execution)
-        return await runs.run(made, skip_cache_lookup=skip_cache_lookup, priority=priority, on_state=on_state)
+        return await runs.run(
+            made, skip_cache_lookup=skip_cache_lookup, priority=priority, on_state=on_state, on_uploaded=on_uploaded
+        )
+
+    async def send(self, made: Prepared) -> None:
+        """Upload what the CAS lacks of an action, for `execute`. Raises Error."""
+        await uploads.upload(self.blobs, made.sources)
 
     async def download_outputs(self, outcome: Outcome, into: Path) -> None:
         """All outputs of a command below `into`, which stands for its input root, and is made when it is not there.

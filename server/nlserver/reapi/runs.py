@@ -10,7 +10,7 @@ from typing import Final
 
 from nlserver.errors import Code, Error
 from nlserver.proto import remote_execution_pb2 as re_pb
-from nlserver.reapi.action import PropertyValues, action, command, pairs, working_directory_of
+from nlserver.reapi.action import PropertyValues, action, action_of, command, command_of, pairs, working_directory_of
 from nlserver.reapi.blobs import Blobs
 from nlserver.reapi.digest import Digest, Function, digest_of
 from nlserver.reapi.downloads import read_many
@@ -19,12 +19,13 @@ from nlserver.reapi.outputs import trees_of
 from nlserver.reapi.results import Results, parsed
 from nlserver.reapi.status import error_of
 from nlserver.reapi.tree import blob_of, tree_of
-from nlserver.reapi.uploads import Source, send_few
+from nlserver.reapi.uploads import Source, Uploaded, send_few
 from nlserver.store import Missing
 
 _CANCEL_SECONDS: Final = 2.0
 _MOST_ROUNDS: Final = 3
 OnState = Callable[[ExecutionState], None]
+OnUploaded = Callable[[Uploaded], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,13 @@ def prepared(
     return Prepared(action_blob.digest, sources, working_directory_of(asked), not do_not_cache)
 
 
+async def recalled(blobs: Blobs, action_digest: Digest) -> Prepared:
+    """An action that the CAS has, with nothing to upload. Raises Missing, Error INVALID_ARGUMENT for what is none."""
+    found = action_of(await blobs.get(action_digest), action_digest.function)
+    asked = command_of(await blobs.get(digest_of(found.command_digest, action_digest.function)))
+    return Prepared(action_digest, {}, working_directory_of(asked), not found.do_not_cache)
+
+
 class Runs:
     """Runs actions. Without an action cache nothing is looked up."""
 
@@ -115,13 +123,21 @@ class Runs:
         self._execution = execution
 
     async def run(
-        self, made: Prepared, *, skip_cache_lookup: bool = False, priority: int = 0, on_state: OnState | None = None
+        self,
+        made: Prepared,
+        *,
+        skip_cache_lookup: bool = False,
+        priority: int = 0,
+        on_state: OnState | None = None,
+        on_uploaded: OnUploaded | None = None,
     ) -> Outcome:
-        """The outcome of an action; see `Client.run`. Raises ExecutionFailed, Error."""
+        """The outcome of an action; see `Client.perform`. Raises ExecutionFailed, Error."""
         if made.cacheable and not skip_cache_lookup and (known := await self._known(made.action)) is not None:
             return await self._outcome(re_pb.ExecuteResponse(result=known, cached_result=True), made)
         for left in reversed(range(_MOST_ROUNDS)):
-            await send_few(self._blobs, made.sources)
+            sent = await send_few(self._blobs, made.sources)
+            if sent is not None and on_uploaded is not None:
+                on_uploaded(sent)
             try:
                 response = await self._executed(made.action, skip_cache_lookup, priority, on_state)
                 return await self._outcome(response, made)

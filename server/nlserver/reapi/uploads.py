@@ -57,14 +57,17 @@ async def upload(
     return Uploaded(len(sources), total, len(wanted), sum(digest.size_bytes for digest in wanted))
 
 
-async def send_few(blobs: Blobs, sources: Mapping[Digest, Source]) -> None:
-    """Upload these; where they come to a few kilobytes, without asking first: that would cost as much as sending."""
+async def send_few(blobs: Blobs, sources: Mapping[Digest, Source]) -> Uploaded | None:
+    """Upload these; where they come to a few kilobytes, without asking first: that would cost as much as sending.
+
+    What it came to; None where nobody asked what was there.
+    """
     few = {digest: source for digest, source in sources.items() if isinstance(source, bytes)}
     if len(few) < len(sources) or sum(digest.size_bytes for digest in few) > _UNASKED_BYTES:
-        await upload(blobs, sources)
-        return
+        return await upload(blobs, sources)
     # Each by itself, so that what others put at the same time travels along.
     await each(few, lambda digest: blobs.put(digest, few[digest]), len(few))
+    return None
 
 
 def grouped(digests: Iterable[Digest], small_bytes: int, most_bytes: int) -> Iterator[list[Digest]]:

@@ -1,0 +1,185 @@
+"""Running actions: aimed at a worker, refused where no worker can, followed to their end, and told phase by phase."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from nlserver.errors import Error
+from nlserver.reapi.digest import Digest, Function, digest_of
+from nlserver.reapi.times import Time, moment_of
+
+from nlctl.faults import NO_WORKER, NOT_RUN, UNSUPPORTED, Fault, fix
+from nlctl.launch.wish import AIM
+from nlctl.session import Session, Target
+from nlctl.ui import human_span
+
+if TYPE_CHECKING:
+    from nlserver.proto import remote_execution_pb2 as re_pb
+    from nlserver.reapi.client import Client, Outcome, Prepared, Uploaded
+
+_SHOWN: Final = 10
+_MS: Final = 1_000_000
+
+
+async def aim(target: Target, remote: Client, worker: str) -> str:
+    """The value of the property `nlctl-worker` that sends an action to this worker, given by name or id.
+
+    Raises Fault UNKNOWN_WORKER, or UNSUPPORTED where workers do not offer their names.
+    """
+    if target.admin is None:
+        offered = (await remote.capabilities()).execution_capabilities.supported_node_properties
+        if AIM not in offered:
+            raise _no_aim(worker, f"{target.executor} does not announce the platform property {AIM}")
+        return worker
+    from nlctl import admin
+
+    found = admin.workers_named(target.admin, [worker])[0]
+    if not found.properties.get(AIM):
+        raise _no_aim(worker, f"{found.name} offers no platform property {AIM}")
+    return found.properties[AIM][0]
+
+
+def _no_aim(worker: str, why: str) -> Fault:
+    return Fault(
+        UNSUPPORTED,
+        f"an action cannot be aimed at {worker!r} here",
+        why=f"{why}; clusters of nlctl up give each worker its own",
+        fixes=[
+            fix("let the scheduler choose: leave --on out"),
+            fix("ask for a property that only this worker has: --platform NAME=VALUE"),
+        ],
+    )
+
+
+def refuse_what_no_worker_can(target: Target, wanted: Iterable[tuple[str, str]]) -> None:
+    """Raises Fault NO_WORKER; a server without the admin service is not asked."""
+    if target.admin is None:
+        return
+    from nlctl import admin
+
+    asked = list(wanted)
+    found = admin.explain_properties(target.admin, asked)
+    if not found.workers:
+        add = fix("add some", "nlctl", "up", "--workers", "3")
+        raise Fault(NO_WORKER, "no worker is connected to the scheduler", fixes=[add])
+    if found.unsatisfiable:
+        raise Fault(
+            NO_WORKER,
+            "no worker can run this action",
+            why="\n".join(f"{one.worker} {one.reason}" for one in found.workers[:_SHOWN]),
+            fixes=[
+                fix("drop or change a --platform", "nlctl", "workers", "match", *map("=".join, asked)),
+                fix("see what is offered", "nlctl", "workers", "ls"),
+            ],
+        )
+
+
+async def performed(
+    session: Session,
+    target: Target,
+    remote: Client,
+    made: Prepared,
+    *,
+    no_cache: bool = False,
+    on_uploaded: Sent | None = None,
+) -> Outcome:
+    """The outcome of an action. Raises Fault NOT_RUN, after showing what the command wrote until then; Error."""
+    from nlserver.reapi.client import ExecutionFailed
+
+    try:
+        return await remote.perform(
+            made,
+            skip_cache_lookup=no_cache,
+            on_state=lambda state: session.ui.waiting(f"{state.stage.name.lower()}"),
+            on_uploaded=on_uploaded,
+        )
+    except ExecutionFailed as error:
+        result = error.response.result
+        show(session, result.stdout_raw, result.stderr_raw)
+        raise not_run(target, error) from error
+
+
+def not_run(target: Target, error: Error) -> Fault:
+    """The action could not be brought to its end."""
+    logs = fix("see what the parts say", "nlctl", "logs", "--tail", "50")
+    return Fault(NOT_RUN, error.message, why=f"{error.code.name} at {target.executor}", fixes=[logs])
+
+
+def show(session: Session, stdout: bytes, stderr: bytes) -> None:
+    """What the command wrote, as it wrote it; in a JSON document there is a place for it."""
+    session.ui.waiting("")
+    session.ui.raw(stderr, to_error=True)
+    if not session.ui.structured:
+        session.ui.raw(stdout)
+
+
+class Sent:
+    """What uploads came to, for people: `uploaded 3 of 14 blobs (11 already there)`."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def __call__(self, sent: Uploaded) -> None:
+        """The latest upload."""
+        there = sent.blobs - sent.uploaded_blobs
+        self.text = f"uploaded {sent.uploaded_blobs} of {sent.blobs} blobs ({there} already there)"
+
+
+def times(found: re_pb.ExecutedActionMetadata) -> dict[str, int | None]:
+    """How long each phase of an execution took; None where nobody wrote it down."""
+    return {
+        "queued_ms": _span(found.queued_timestamp, found.worker_start_timestamp),
+        "fetched_ms": _span(found.input_fetch_start_timestamp, found.input_fetch_completed_timestamp),
+        "ran_ms": _span(found.execution_start_timestamp, found.execution_completed_timestamp),
+        "uploaded_ms": _span(found.output_upload_start_timestamp, found.output_upload_completed_timestamp),
+    }
+
+
+def phases(found: re_pb.ExecutedActionMetadata) -> str:
+    """`queued 2ms -> worker-4 -> fetch 9ms -> run 151ms -> upload 6ms`, as far as it was written down."""
+    from nlctl.admin import worker_name
+
+    spans = times(found)
+    words = {"queued": "queued_ms", "": "", "fetch": "fetched_ms", "run": "ran_ms", "upload": "uploaded_ms"}
+    parts = [
+        worker_name(found.worker) if not word else f"{word} {human_span(spans[key])}"
+        for word, key in words.items()
+        if not word or spans[key] is not None
+    ]
+    return " -> ".join(filter(None, parts))
+
+
+def streams(outcome: Outcome) -> dict[str, Digest]:
+    """The digests of what the command wrote, by `stdout` and `stderr`, where it was kept."""
+    named = {"stdout": outcome.result.stdout_digest, "stderr": outcome.result.stderr_digest}
+    return {name: digest_of(one, Function(outcome.action.function)) for name, one in named.items() if one.hash}
+
+
+def files(outcome: Outcome) -> dict[str, Digest]:
+    """The digests of output files by their paths."""
+    return {one.path: digest_of(one.digest, outcome.action.function) for one in outcome.result.output_files}
+
+
+def absent(outcome: Outcome, wanted: Sequence[str]) -> list[str]:
+    """The outputs among these that the command did not leave."""
+    result = outcome.result
+    made = {one.path for one in result.output_files} | {one.path for one in result.output_directories}
+    for links in (result.output_symlinks, result.output_file_symlinks, result.output_directory_symlinks):
+        made |= {one.path for one in links}
+    return [path for path in wanted if path.strip("/") not in made]
+
+
+def facts(outcome: Outcome) -> Mapping[str, Any]:
+    """How one execution went, as documents show it."""
+    return {
+        "exit_code": outcome.exit_code,
+        "cached": outcome.cached,
+        "worker": outcome.metadata.worker or None,
+        **times(outcome.metadata),
+    }
+
+
+def _span(start: Time, end: Time) -> int | None:
+    begun, ended = moment_of(start), moment_of(end)
+    return (ended - begun) // _MS if begun and ended else None
