@@ -59,6 +59,20 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("down",): Leaf(
         "down", "Stop a cluster; --wipe removes its data", RUN, frozenset({"--name", "--grace"}), level=Level.LOCAL
     ),
+    ("scale",): Leaf(
+        "scale",
+        "More workers, or fewer without losing their work",
+        RUN,
+        frozenset({"--deadline", "--wait-timeout", "--name"}),
+        level=Level.LOCAL,
+    ),
+    ("restart",): Leaf(
+        "restart",
+        "Start parts anew, on demand one after the other",
+        RUN,
+        frozenset({"--deadline", "--wait-timeout", "--name"}),
+        level=Level.LOCAL,
+    ),
     ("status",): Leaf(
         "status", "Is it healthy, and what needs attention", LOOK, frozenset({"--name"}), level=Level.LOCAL
     ),

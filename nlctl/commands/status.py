@@ -12,7 +12,7 @@ from nlctl import admin
 from nlctl.exits import Exit
 from nlctl.launch.backend import Report
 from nlctl.launch.ledger import Record
-from nlctl.launch.wish import HOST, worker_names
+from nlctl.launch.wish import HOST
 from nlctl.session import Session
 from nlctl.ui import Ui, human_span
 from nlctl.verdict import Attention, attention
@@ -35,7 +35,7 @@ def command(ctx: typer.Context, name: Annotated[str, typer.Option(help="Which cl
     assert record is not None
     reports = backend.reports() or []
     seen, trouble = _overview(f"grpc://{HOST}:{record.ports.worker_api}")
-    found = attention(reports, worker_names(record.workers), seen, trouble, time.time())
+    found = attention(reports, record.workers, seen, trouble, time.time())
     item = _item(record, reports, seen, found)
     session.ui.item("nlctl.status/v1", item, _text(session.ui, item), name=f"{record.name} {item['verdict']}")
     return Exit.UNHEALTHY if found else Exit.OK
@@ -56,7 +56,7 @@ def _item(record: Record, reports: list[Report], seen: admin.Overview | None, fo
         "verdict": "DEGRADED" if found else "READY",
         "parts": [{"name": one.name, "state": one.state, "pid": one.pid, "since_ms": one.since_ms} for one in reports],
         "workers": {
-            "wanted": record.workers,
+            "wanted": len(record.workers),
             "registered": len(seen.workers) if seen else None,
             "running": sum(len(one.operations) for one in seen.workers) if seen else None,
         },

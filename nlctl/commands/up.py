@@ -55,7 +55,7 @@ def command(
         reports = Reconciliation.look(ledger) if dry_run else reconciliation.reports()
         made = plan(ledger, asked, reports)
         _show(session, made, dry_run=dry_run)
-        if made.changes and not dry_run:
+        if not made.done and not dry_run:
             reconciliation.carry_out(made, reports)
     return _done(session, ledger, made, reconciliation.seconds, dry_run=dry_run, wait=not no_wait)
 
@@ -98,11 +98,11 @@ def _folded(steps: list[Step]) -> list[tuple[Sign, str, str]]:
 
 def _done(session: Session, ledger: Ledger, made: Plan, took: float, *, dry_run: bool, wait: bool) -> int:
     ui = session.ui
-    if not made.changes:
+    if made.done or (dry_run and not made.changes):
         ui.say(f'Cluster "{ledger.name}" already matches ({len(made.names)} parts healthy). Nothing to do.')
     if not dry_run:
         before = session.remember(ledger.name)
-        if made.changes:
+        if not made.done:
             was = f" Context set to {ledger.name!r} (was: {before})." if before else ""
             waits = f"is up in {took:.1f}s." if wait else "is starting; nlctl status tells when it is ready."
             ui.say(f'Cluster "{ledger.name}" {waits}{was}')
@@ -121,7 +121,7 @@ def _document(made: Plan, ledger: Ledger, *, dry_run: bool) -> dict[str, Any]:
         "name": ledger.name,
         "dry_run": dry_run,
         "changed": made.changes,
-        "workers": made.wish.workers,
+        "workers": len(made.wish.workers),
         "cas_processes": made.wish.cas_processes,
         "endpoints": {
             "cas": f"grpc://{HOST}:{ports.cas}",

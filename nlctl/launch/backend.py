@@ -18,10 +18,18 @@ class Report:
     pid: int | None = None
     config: str = ""
     fingerprint: str = ""
+    after: tuple[str, ...] = ()
+    processes: int = 1
+    admin_socket: str = ""
     restarts: int = 0
     since_ms: int = 0
     last_exit: str | None = None
     retry_in_ms: int | None = None
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the backend is told so that this member goes on as it is."""
+        return Wanted(self.name, self.config, self.fingerprint, self.after, self.processes, self.admin_socket)
 
 
 class Backend(Protocol):

@@ -20,22 +20,29 @@ from typing import Any, Final
 
 from nlctl.faults import LOCKED, NEWER_STATE, Fault, fix
 from nlctl.launch.process import Identity, alive, identity
-from nlctl.launch.wish import Ports, Wish
+from nlctl.launch.wish import Ports, Wish, resized
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
+_COUNTED: Final = 1
+"""The schema in which workers were a number: always worker-1 to worker-N."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """A cluster as it was last brought up. `generated` holds the fingerprint of each config as we wrote it."""
+    """A cluster as it was last brought up: the names of its workers, the oldest first, and more.
+
+    `generated` holds the fingerprint of each config as we wrote it. `proven` tells that a canary came back from every
+    worker in this shape; a command that was killed halfway leaves it false.
+    """
 
     name: str
-    workers: int
+    workers: tuple[str, ...]
     cas_size: str
     ports: Ports
     created: float
     generated: Mapping[str, str] = field(default_factory=dict)
     cas_processes: int = 1
+    proven: bool = False
 
     def wish(self, data: Path) -> Wish:
         """The shape in which it was."""
@@ -82,16 +89,19 @@ class Ledger:
             document = json.loads((self.home / "cluster.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        if document.get("schema") != SCHEMA:
+        if document.get("schema") not in (SCHEMA, _COUNTED):
             raise Fault(
                 NEWER_STATE,
                 f"the state of cluster {self.name!r} was written by a newer nlctl",
                 why=f"{self.home / 'cluster.json'} has schema {document.get('schema')}, this nlctl knows {SCHEMA}",
                 fixes=[fix("use the nlctl that started it, or remove the folder")],
             )
-        values: dict[str, Any] = {key: document[key] for key in ("name", "workers", "cas_size", "created", "generated")}
+        workers = document["workers"]
+        values: dict[str, Any] = {key: document[key] for key in ("name", "cas_size", "created", "generated")}
         # Clusters of earlier versions have no such number.
         values["cas_processes"] = document.get("cas_processes", 1)
+        values["proven"] = document.get("proven", False)
+        values["workers"] = resized((), workers) if document["schema"] == _COUNTED else tuple(workers)
         return Record(ports=Ports(**document["ports"]), **values)
 
     def save(self, record: Record) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,7 @@ from nlctl.launch.wish import (
     fingerprint,
     members,
     rendered,
+    resized,
     workers_of,
 )
 from nlctl.ui import Ui
@@ -43,7 +44,10 @@ _ISA: Final = {"x86_64": "x86-64"}
 
 @dataclass(frozen=True)
 class Asked:
-    """The flags of `up`; None keeps what the cluster has, or the default."""
+    """What is asked of `up`; None keeps what the cluster has, or the default.
+
+    `idle` are the workers that go before others; without `prove` no canary runs.
+    """
 
     workers: int | None = None
     cas_size: str | None = None
@@ -52,6 +56,8 @@ class Asked:
     wait: bool = True
     wait_seconds: float = 60.0
     keep_on_fail: bool = False
+    idle: Collection[str] = ()
+    prove: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,17 +78,27 @@ class Config:
 
 @dataclass
 class Plan:
-    """What this `up` will do. `notes` are sentences about choices that it made."""
+    """What this command will do. `notes` are sentences about choices that it made.
+
+    `proven` tells that the workers that stay have proved themselves, `steady` that every part that stays is ready.
+    """
 
     wish: Wish
     configs: list[Config]
     steps: list[Step]
     notes: list[str] = field(default_factory=list)
+    proven: bool = False
+    steady: bool = False
 
     @property
     def changes(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether any part starts, ends, or starts anew."""
         return any(step.changes for step in self.steps)
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing to start, to wait for, or to prove."""
+        return not self.changes and self.proven and self.steady
 
     @property
     def names(self) -> list[str]:
@@ -93,6 +109,17 @@ class Plan:
     def workers(self) -> list[str]:
         """The workers that shall run."""
         return workers_of(self.names)
+
+    @property
+    def unproven(self) -> list[str]:
+        """The workers on which a canary shall run: all when CAS or scheduler start, else those that do.
+
+        What was proven before stays so, and may be busy for longer than anybody waits.
+        """
+        starting = {step.member for step in self.steps if step.sign in (Sign.ADD, Sign.CHANGE)}
+        if not self.proven or not starting <= set(self.workers):
+            return self.workers
+        return [name for name in self.workers if name in starting]
 
     def wanted(self, ledger: Ledger) -> list[Wanted]:
         """For the backend."""
@@ -117,7 +144,7 @@ def plan(ledger: Ledger, asked: Asked, reports: Sequence[Report] | None) -> Plan
     chosen = _ports(asked.base_port, before, running=bool(reports), notes=notes)
     wish = Wish(
         ledger.name,
-        asked.workers if asked.workers is not None else record.workers if record else DEFAULT_WORKERS,
+        _workers(asked, record),
         asked.cas_size or (record.cas_size if record else DEFAULT_CAS_SIZE),
         chosen,
         ledger.data,
@@ -128,7 +155,15 @@ def plan(ledger: Ledger, asked: Asked, reports: Sequence[Report] | None) -> Plan
     configs = [_config(member, ledger.config(member.name), generated) for member in members(wish)]
     running = {one.name: Running(one.fingerprint, one.state) for one in reports or ()}
     planned = [Planned(c.member.name, c.fingerprint, c.member.summary, c.edited) for c in configs]
-    return Plan(wish, configs, steps(planned, running), notes)
+    made = steps(planned, running)
+    steady = all(running[step.member].state == "ready" for step in made if step.sign is Sign.KEEP)
+    return Plan(wish, configs, made, notes, record is not None and record.proven, steady)
+
+
+def _workers(asked: Asked, record: Record | None) -> tuple[str, ...]:
+    names = record.workers if record else ()
+    count = asked.workers if asked.workers is not None else len(names) if record else DEFAULT_WORKERS
+    return resized(names, count, asked.idle)
 
 
 def _cas_processes(asked: Asked, record: Record | None) -> int:
@@ -197,10 +232,11 @@ def _config(member: Member, path: Path, generated: Mapping[str, str]) -> Config:
 class Reconciliation:
     """Carries out a plan; on failure it takes back what it did. Run it under the ledger's lock."""
 
-    def __init__(self, ledger: Ledger, ui: Ui, asked: Asked) -> None:
+    def __init__(self, ledger: Ledger, ui: Ui, asked: Asked, command: str = "up") -> None:
         self._ledger = ledger
         self._ui = ui
         self._asked = asked
+        self._command = command
         self._backend = Processes(ledger)
         self._began = time.monotonic()
         self._deadline = self._began + asked.wait_seconds
@@ -218,16 +254,19 @@ class Reconciliation:
         """What runs, without touching anything."""
         return Processes(ledger).reports() if ledger.exists else None
 
-    def carry_out(self, made: Plan, before: Sequence[Report] | None) -> None:
-        """Make it so, wait until it is, and prove it. Raises Fault after undoing."""
+    def carry_out(self, made: Plan, before: Sequence[Report] | None, grace_seconds: float = _DRAIN_SECONDS) -> None:
+        """Make it so, wait until it is, and prove it. Raises Fault after undoing.
+
+        Parts that go, or start anew, may finish what they do for `grace_seconds`.
+        """
         undo = _Undo(self._ledger, before)
         self._judge_edited(made)
         try:
             self._write(made)
             self._backend.start()
-            self._backend.apply(made.wanted(self._ledger), _DRAIN_SECONDS)
+            self._backend.apply(made.wanted(self._ledger), grace_seconds)
             if self._asked.wait:
-                self._prove(made)
+                self._until_proven(made)
         except BaseException:
             if not self._asked.keep_on_fail:
                 undo.run(self._backend)
@@ -254,32 +293,42 @@ class Reconciliation:
             path = self._ledger.config(config.member.name)
             if not path.exists() or path.read_text(encoding="utf-8") != config.text:
                 write(path, config.text)
+        # Proven again only once the canary is back.
+        self._save(made, proven=False)
+        self._ui.step(self._command, "configs", f"configs written        {self._ledger.configs}", files=len(written))
+
+    def _save(self, made: Plan, *, proven: bool) -> None:
         old = self._ledger.load()
         generated = {config.member.name: config.generated for config in made.configs}
         wish = made.wish
         created = old.created if old else time.time()
         shape = (wish.name, wish.workers, wish.cas_size, wish.ports)
-        self._ledger.save(Record(*shape, created, generated, wish.cas_processes))
-        self._ui.step("up", "configs", f"configs written        {self._ledger.configs}", files=len(written))
+        self._ledger.save(Record(*shape, created, generated, wish.cas_processes, proven))
 
-    def _prove(self, made: Plan) -> None:
+    def _until_proven(self, made: Plan) -> None:
         importing = threading.Thread(target=_import_canary, name="import")
-        importing.start()
+        if self._asked.prove and made.unproven:
+            importing.start()
         try:
             self._until_ready(made)
         finally:
-            importing.join()
-        if made.workers:
-            self._canary(made)
+            if importing.ident is not None:
+                importing.join()
+        if self._asked.prove:
+            if made.unproven:
+                self._canary(made)
+            self._save(made, proven=True)
 
     def _canary(self, made: Plan) -> None:
         from nlctl.launch.canary import prove
 
+        workers = made.unproven
         self._ui.waiting("canary: an action on every worker")
-        prove(made.wish.ports, made.workers, max(_CANARY_SECONDS, self._deadline - time.monotonic()))
-        count = len(made.workers)
-        text = f"canary                 ran on {count}/{count} workers; output read back; second run was a cache hit"
-        self._ui.step("up", "canary", f"{text}   {self.seconds:.1f}s", workers=count, ms=self._ms())
+        prove(made.wish.ports, workers, max(_CANARY_SECONDS, self._deadline - time.monotonic()))
+        count = len(workers)
+        which = "workers" if count == len(made.workers) else "new workers"
+        text = f"canary                 ran on {count}/{count} {which}; output read back; second run was a cache hit"
+        self._ui.step(self._command, "canary", f"{text}   {self.seconds:.1f}s", workers=count, ms=self._ms())
 
     def _until_ready(self, made: Plan) -> None:
         wanted = {config.member.name: config.fingerprint for config in made.configs}
@@ -298,10 +347,12 @@ class Reconciliation:
         if missing := [name for name in wanted if name not in shown]:
             raise self._late(missing) if self._backend.reports() is not None else lost(self._ledger)
         if leaving:
-            self._ui.step("up", "removed", f"removed                {', '.join(sorted(leaving))}", state="gone")
+            self._ui.step(
+                self._command, "removed", f"removed                {', '.join(sorted(leaving))}", state="gone"
+            )
         if workers := made.workers:
             text = f"workers registered     {len(workers)}/{len(workers)}   {self.seconds:.1f}s"
-            self._ui.step("up", "workers", text, count=len(workers), ms=self._ms())
+            self._ui.step(self._command, "workers", text, count=len(workers), ms=self._ms())
 
     def _look_at(self, report: Report, shown: set[str]) -> None:
         if report.state in ("backoff", "failed"):
@@ -311,7 +362,7 @@ class Reconciliation:
         shown.add(report.name)
         if not report.name.startswith("worker-"):
             text = f"{report.name + ' ready':<23}pid {report.pid}   {self.seconds:.1f}s"
-            self._ui.step("up", report.name, text, pid=report.pid, ms=self._ms())
+            self._ui.step(self._command, report.name, text, pid=report.pid, ms=self._ms())
 
     def _failed(self, report: Report) -> Fault:
         log = self._ledger.log(report.name)
@@ -360,17 +411,11 @@ class _Undo:
             for _ in backend.stop(_UNDO_SECONDS, time.monotonic() + 2 * _UNDO_SECONDS):
                 pass
         else:
-            backend.apply([_as_before(one, self._before) for one in self._before], _UNDO_SECONDS)
+            backend.apply([one.wanted for one in self._before], _UNDO_SECONDS)
         if self._record is None:
             self._ledger.forget(data=True)
         else:
             self._ledger.save(self._record)
-
-
-def _as_before(report: Report, all_before: Sequence[Report]) -> Wanted:
-    leans = tuple(one.name for one in all_before if not one.name.startswith("worker-"))
-    after = leans if report.name.startswith("worker-") else ()
-    return Wanted(report.name, report.config, report.fingerprint, after)
 
 
 def _pending(wanted: Mapping[str, Any], shown: set[str], leaving: set[str]) -> str:

@@ -111,10 +111,14 @@ class Roster:
                 unit.state, unit.not_before, unit.failures, unit.since = State.WAITING, now, 0, now
         return self.settle(now)
 
-    def restart(self, names: Sequence[str], now: float) -> list[Effect]:
+    def restart(self, names: Sequence[str], now: float, grace_seconds: float) -> list[Effect]:
         """Start these anew although nothing changed. Raises KeyError for a name that is no member."""
+        self.grace_seconds = grace_seconds
         for unit in [self.units[name] for name in names]:
-            unit.anew = True
+            if unit.state in _ALIVE:
+                unit.anew = True
+            elif unit.state is not State.WAITING:
+                unit.state, unit.not_before, unit.failures, unit.since = State.WAITING, now, 0, now
         return self.settle(now)
 
     def started(self, name: str, pid: int, now: float) -> list[Effect]:
@@ -189,16 +193,25 @@ class Roster:
         return now >= unit.not_before and all(self._serves(name) for name in (unit.wanted or unit.runs).after)
 
     def _serves(self, name: str) -> bool:
-        return name in self.units and self.units[name].state is State.READY
+        """Whether it is ready and stays so."""
+        unit = self.units.get(name)
+        return unit is not None and unit.state is State.READY and not _is_due(unit)
 
     def _must_end(self, name: str, unit: Unit) -> bool:
-        if unit.wanted is None:
-            return not self._leaned_on(name)
-        return unit.anew or unit.wanted.fingerprint != unit.runs.fingerprint
+        return _is_due(unit) and not self._leaned_on(name)
 
     def _leaned_on(self, name: str) -> bool:
-        """Whether a process that still runs needs this one, so that workers finish before the scheduler goes."""
-        return any(name in other.runs.after and other.state in _ALIVE for other in self.units.values())
+        """Whether a process that ends anyhow still needs this one, so that workers finish before the scheduler goes."""
+        return any(
+            name in other.runs.after and other.state in _ALIVE and _is_due(other) for other in self.units.values()
+        )
+
+
+def _is_due(unit: Unit) -> bool:
+    """Whether the process of this member is to end: the member goes, changes, or starts anew."""
+    if unit.wanted is None or unit.anew:
+        return True
+    return unit.wanted.fingerprint != unit.runs.fingerprint
 
 
 def delay_seconds(failures: int) -> float:

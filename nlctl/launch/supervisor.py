@@ -5,7 +5,7 @@ gRPC object itself, because none survives a fork: it is spoken to over a Unix so
 decided by `roster`; this module only carries it out.
 
     {"op": "apply", "members": [...], "grace_seconds": 30}   {"op": "status"}   {"op": "watch"}
-    {"op": "restart", "names": [...]}                        {"op": "stop", "grace_seconds": 10}
+    {"op": "restart", "names": [...], "grace_seconds": 60}   {"op": "stop", "grace_seconds": 10}
 """
 
 from __future__ import annotations
@@ -235,7 +235,8 @@ class Supervisor:
                 self._send(client, {"event": "applied"})
                 self._do(self._roster.apply(wanted, time.monotonic(), float(request["grace_seconds"])))
             case "restart":
-                effects = self._roster.restart(request["names"], time.monotonic())
+                grace = float(request["grace_seconds"])
+                effects = self._roster.restart(request["names"], time.monotonic(), grace)
                 self._send(client, {"event": "applied"})
                 self._do(effects)
             case "stop":
@@ -305,6 +306,9 @@ def _facts(name: str, unit: Unit) -> dict[str, Any]:
         "pid": unit.pid,
         "config": unit.runs.config,
         "fingerprint": unit.runs.fingerprint,
+        "after": unit.runs.after,
+        "processes": unit.runs.processes,
+        "admin_socket": unit.runs.admin_socket,
         "restarts": unit.restarts,
         "since_ms": int((now - unit.since) * 1000),
         "last_exit": unit.last_exit or None,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -41,12 +42,12 @@ class Ports:
 
 @dataclass(frozen=True)
 class Wish:
-    """The asked shape of a cluster. `data` is the folder that its stores and workers write in, `isa` what
-    workers offer as ISA, `cas_processes` how many processes serve the CAS.
+    """The asked shape of a cluster. `workers` are their names, the oldest first; `data` is the folder that its stores
+    and workers write in, `isa` what workers offer as ISA, `cas_processes` how many processes serve the CAS.
     """
 
     name: str
-    workers: int
+    workers: tuple[str, ...]
     cas_size: str
     ports: Ports
     data: Path
@@ -90,11 +91,19 @@ def checked_name(name: str) -> str:
     return name
 
 
-def worker_names(count: int) -> list[str]:
-    """worker-1 to worker-N. Raises Fault USAGE for a count that is not from 0 to 500."""
+def resized(names: Sequence[str], count: int, idle: Collection[str] = ()) -> tuple[str, ...]:
+    """So many workers: new ones take the lowest free numbers; the youngest go, those that are idle before others.
+
+    `names` are those that there are, the oldest first. Raises Fault USAGE for a count that is not from 0 to 500.
+    """
     if not 0 <= count <= MOST_WORKERS:
         raise Fault(USAGE, f"{count} workers cannot run here", fixes=[fix(f"ask for 0 to {MOST_WORKERS}")])
-    return [f"worker-{number}" for number in range(1, count + 1)]
+    if count < len(names):
+        youngest_first = list(reversed(names))
+        leaving = sorted(youngest_first, key=lambda name: name not in idle)[: len(names) - count]
+        return tuple(name for name in names if name not in leaving)
+    fresh = (name for number in itertools.count(1) if (name := f"worker-{number}") not in names)
+    return (*names, *itertools.islice(fresh, count - len(names)))
 
 
 def members(wish: Wish) -> list[Member]:
@@ -121,7 +130,7 @@ def members(wish: Wish) -> list[Member]:
         ports=(ports.scheduler, ports.worker_api),
         summary=f"grpc://{HOST}:{ports.scheduler}   worker API and admin on :{ports.worker_api}",
     )
-    return [cas, scheduler, *(_worker(name, wish, endpoints) for name in worker_names(wish.workers))]
+    return [cas, scheduler, *(_worker(name, wish, endpoints) for name in wish.workers)]
 
 
 def _times(processes: int) -> str:

@@ -64,10 +64,10 @@ class Processes:
         with self._required() as line:
             line.ask(request)
 
-    def restart(self, names: Sequence[str]) -> None:
-        """Start these members anew."""
+    def restart(self, names: Sequence[str], grace_seconds: float) -> None:
+        """Start these members anew; each may finish what it does for so long."""
         with self._required() as line:
-            line.ask({"op": "restart", "names": list(names)})
+            line.ask({"op": "restart", "names": list(names), "grace_seconds": grace_seconds})
 
     def watch(self, deadline: float) -> Iterator[Report]:
         """Every member as it stands, then each change."""
@@ -181,7 +181,8 @@ class _Line:
 
 
 def _report(message: dict[str, Any]) -> Report:
-    return Report(**{name: message[name] for name in _FIELDS if name in message})
+    values = {name: message[name] for name in _FIELDS if name in message}
+    return Report(**{**values, "after": tuple(values.get("after", ()))})
 
 
 def lost(ledger: Ledger, why: str = "") -> Fault:

@@ -16,7 +16,7 @@ from nlctl.launch.ledger import Ledger, Record, known, write
 from nlctl.launch.process import identity
 from nlctl.launch.wish import Ports
 
-RECORD = Record("dev", 3, "10gb", Ports(1, 2, 3), 1.5, {"cas": "abc"})
+RECORD = Record("dev", ("worker-1", "worker-4"), "10gb", Ports(1, 2, 3), 1.5, {"cas": "abc"})
 _HOLD = """
 import sys
 from pathlib import Path
@@ -41,7 +41,16 @@ def test_a_record_comes_back_as_it_was(ledger: Ledger) -> None:
     assert known(ledger.home.parent.parent) == ["dev"]
 
 
+def test_a_record_of_the_first_schema_counts_its_workers(ledger: Ledger) -> None:
+    """Statement 58."""
+    old = {"schema": 1, "name": "dev", "workers": 2, "cas_size": "1gb", "created": 1.0, "generated": {}}
+    ports = {"cas": 1, "scheduler": 2, "worker_api": 3}
+    (ledger.home / "cluster.json").write_text(json.dumps({**old, "ports": ports}))
+    assert ledger.load() == Record("dev", ("worker-1", "worker-2"), "1gb", Ports(1, 2, 3), 1.0, {})
+
+
 def test_a_newer_record_is_refused_and_not_misread(ledger: Ledger) -> None:
+    """Statement 58."""
     (ledger.home / "cluster.json").write_text(json.dumps({"schema": 99}))
     with pytest.raises(Fault) as caught:
         ledger.load()

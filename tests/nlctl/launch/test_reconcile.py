@@ -36,7 +36,7 @@ def taken() -> Iterator[int]:
 def _recorded(ledger: Ledger, ports: Ports, workers: int = 1) -> None:
     made = plan(ledger, Asked(workers=workers, base_port="auto"), None)
     generated = {config.member.name: config.generated for config in made.configs}
-    ledger.save(Record("dev", workers, "10gb", ports, 0.0, generated))
+    ledger.save(Record("dev", made.wish.workers, "10gb", ports, 0.0, generated))
 
 
 def test_a_new_cluster_has_three_workers() -> None:
@@ -81,7 +81,7 @@ def test_an_edited_config_is_kept_until_the_wish_itself_changes(ledger: Ledger) 
     for config in first.configs:
         ledger.config(config.member.name).write_text(config.text)
     generated = {config.member.name: config.generated for config in first.configs}
-    ledger.save(Record("dev", 1, "10gb", first.wish.ports, 0.0, generated))
+    ledger.save(Record("dev", ("worker-1",), "10gb", first.wish.ports, 0.0, generated))
     edited = ledger.config("cas").read_text() + "// mine\n"
     ledger.config("cas").write_text(edited)
     kept = plan(ledger, Asked(), None)

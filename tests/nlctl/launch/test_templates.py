@@ -27,6 +27,6 @@ def test_a_templates_variables_come_from_the_environment() -> None:
 
 
 def test_rendered_members_are_configs_without_a_finding() -> None:
-    for member in members(Wish("dev", 2, "10gb", Ports(1001, 1002, 1003), Path("/tmp/x"))):
+    for member in members(Wish("dev", ("worker-1", "worker-2"), "10gb", Ports(1001, 1002, 1003), Path("/tmp/x"))):
         config = loads(rendered(template(member.template), member.values), member.template, {})
         assert judge(config) == []

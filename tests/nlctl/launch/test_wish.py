@@ -9,9 +9,9 @@ import pytest
 from nlctl.exits import Exit
 from nlctl.faults import Fault
 from nlctl.launch.templates import template
-from nlctl.launch.wish import Ports, Wish, checked_name, members, rendered
+from nlctl.launch.wish import Ports, Wish, checked_name, members, rendered, resized
 
-WISH = Wish("dev", 2, "10gb", Ports(1, 2, 3), Path("/tmp/x"))
+WISH = Wish("dev", ("worker-1", "worker-2"), "10gb", Ports(1, 2, 3), Path("/tmp/x"))
 
 
 def test_a_cluster_is_cas_scheduler_and_workers_that_wait_for_both() -> None:
@@ -49,4 +49,23 @@ def test_a_name_that_is_no_safe_folder_is_refused(name: str) -> None:
 @pytest.mark.parametrize("count", [-1, 501])
 def test_numbers_of_workers_have_bounds(count: int) -> None:
     with pytest.raises(Fault):
-        members(Wish("dev", count, "10gb", Ports(), Path("/tmp/x")))
+        resized(("worker-1",), count)
+
+
+def test_new_workers_take_the_lowest_free_numbers() -> None:
+    assert resized((), 2) == ("worker-1", "worker-2")
+    assert resized(("worker-1", "worker-4", "worker-2"), 5) == (
+        "worker-1",
+        "worker-4",
+        "worker-2",
+        "worker-3",
+        "worker-5",
+    )
+
+
+def test_the_youngest_go_and_idle_ones_before_others() -> None:
+    names = resized((), 5)
+    assert resized(names, 3) == names[:3]
+    assert resized(names, 3, idle={"worker-1", "worker-2", "worker-3"}) == ("worker-1", "worker-4", "worker-5")
+    assert resized(names, 1, idle={"worker-1"}) == ("worker-2",)
+    assert resized(names, 0) == ()
