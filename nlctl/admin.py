@@ -144,11 +144,15 @@ class Overview:
 
 def workers(endpoint: str) -> list[WorkerFacts]:
     """The workers that the schedulers of this process see. Raises Error."""
+    with Admin(endpoint) as admin:
+        return workers_of(admin)
+
+
+def workers_of(admin: Admin) -> list[WorkerFacts]:
+    """As `workers`, over a connection that stays open."""
     from nlserver.proto import admin_pb2
 
-    with Admin(endpoint) as admin:
-        answer = admin.call("ListWorkers", admin_pb2.ListWorkersRequest())
-    return [_worker(one) for one in answer.workers]
+    return [_worker(one) for one in admin.call("ListWorkers", admin_pb2.ListWorkersRequest()).workers]
 
 
 def overview(endpoint: str) -> Overview:
@@ -182,12 +186,19 @@ def operations(
     endpoint: str, stages: Sequence[str], limit: int, invocation: str = ""
 ) -> tuple[list[OperationFacts], int]:
     """The oldest operations in these stages (`queued`, `executing`, `completed`; none for all), and their number."""
+    with Admin(endpoint) as admin:
+        return operations_of(admin, stages, limit, invocation)
+
+
+def operations_of(
+    admin: Admin, stages: Sequence[str], limit: int, invocation: str = ""
+) -> tuple[list[OperationFacts], int]:
+    """As `operations`, over a connection that stays open."""
     from nlserver.proto import admin_pb2, remote_execution_pb2
 
     numbers = [remote_execution_pb2.ExecutionStage.Value.Value(stage.upper()) for stage in stages]
-    with Admin(endpoint) as admin:
-        request = admin_pb2.ListOperationsRequest(stages=numbers, limit=limit, invocation=invocation)
-        answer = admin.call("ListOperations", request)
+    request = admin_pb2.ListOperationsRequest(stages=numbers, limit=limit, invocation=invocation)
+    answer = admin.call("ListOperations", request)
     return [_operation(one) for one in answer.operations], answer.total
 
 
@@ -205,11 +216,15 @@ def watch_operations(endpoint: str, ids: Sequence[str]) -> Iterator[OperationFac
 
 def queues(endpoint: str) -> list[QueueFacts]:
     """What waits and runs by the properties that are asked, the longest queue first. Raises Error."""
+    with Admin(endpoint) as admin:
+        return queues_of(admin)
+
+
+def queues_of(admin: Admin) -> list[QueueFacts]:
+    """As `queues`, over a connection that stays open."""
     from nlserver.proto import admin_pb2
 
-    with Admin(endpoint) as admin:
-        answer = admin.call("ListQueues", admin_pb2.ListQueuesRequest())
-    return [_queue(one) for one in answer.queues]
+    return [_queue(one) for one in admin.call("ListQueues", admin_pb2.ListQueuesRequest()).queues]
 
 
 def explain(endpoint: str, operation: str) -> Explanation:
@@ -269,12 +284,13 @@ def no_worker(asked: str, known: Sequence[WorkerFacts]) -> Fault:
 
 
 class Admin:
-    """One connection, closed on leaving."""
+    """One connection, closed on leaving. `seconds` is how long an answer may take."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, seconds: float = _SECONDS) -> None:
         from nlserver.proto import admin_pb2_grpc
 
         self._endpoint = endpoint
+        self._seconds = seconds
         self._folder: int | None = None
         access = endpoint.access if isinstance(endpoint, Address) else Access()
         token = access.token()
@@ -321,7 +337,7 @@ class Admin:
         import grpc
 
         try:
-            return getattr(self._stub, method)(request, timeout=_SECONDS, metadata=self._metadata)
+            return getattr(self._stub, method)(request, timeout=self._seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise self._error(method, error) from error
 

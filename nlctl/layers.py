@@ -86,18 +86,20 @@ def trace(sockets: dict[str, Path], digest: Digest) -> list[Sighting]:
 
 def layers(sockets: dict[str, Path]) -> list[Layer]:
     """Every layer of every part that answers, parents first."""
+    return [one for found in _each(sockets, layers_of, lambda _part, _error: []) for one in found]
+
+
+def layers_of(part: str, admin: Admin) -> list[Layer]:
+    """Every layer of this part, parents first, over a connection that stays open. Raises Error."""
     from nlserver.proto import admin_pb2
 
-    def ask(part: str, admin: Admin) -> list[Layer]:
-        row = list(admin.call("ListStores", admin_pb2.ListStoresRequest()).stores)
-        found: list[Layer] = []
-        while row:
-            node = row.pop(0)
-            found.append(_layer(part, node))
-            row[:0] = node.children
-        return found
-
-    return [one for found in _each(sockets, ask, lambda _part, _error: []) for one in found]
+    row = list(admin.call("ListStores", admin_pb2.ListStoresRequest()).stores)
+    found: list[Layer] = []
+    while row:
+        node = row.pop(0)
+        found.append(_layer(part, node))
+        row[:0] = node.children
+    return found
 
 
 def entries(socket: Path, path: str, prefix: str, limit: int) -> list[Entry]:

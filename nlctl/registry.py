@@ -214,6 +214,13 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("context", "rename"): Leaf("context_rename", "Give a context another name", USE),
     ("context", "export"): Leaf("context_export", "A context as text", USE),
     ("context", "import"): Leaf("context_import", "Take over an exported context", USE, frozenset({"--name"})),
+    ("top",): Leaf(
+        "top",
+        "A cluster at work, live",
+        LOOK,
+        frozenset({"--interval", "--name"}),
+        level=Level.ADMIN,
+    ),
     ("version",): Leaf("version", "Versions of this tool and of the parts", LOOK),
     ("explain",): Leaf("explain", "What an error code means, and what to do", LEARN),
 }

@@ -14,9 +14,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from nlctl.faults import Fault, Fix, document
+
+if TYPE_CHECKING:
+    from nlctl.watch.spans import Line
+    from nlctl.watch.terminal import Terminal
 
 Item = Mapping[str, Any]
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
@@ -150,6 +154,34 @@ class Ui:
         """One log line behind a part's name, in that part's colour."""
         styled = self._style(prefix, _PREFIX_STYLES[number % len(_PREFIX_STYLES)], self._out_color)
         self._line(f"{styled} {line.translate(_CONTROLS)}" if prefix else line.translate(_CONTROLS))
+
+    def lines(self, lines: Iterable[Line]) -> None:
+        """Lines of styled text."""
+        from nlctl.watch.spans import encoded
+
+        for line in lines:
+            self._line(encoded(line, color=self._out_color))
+
+    def taken_over(self) -> Terminal:
+        """The terminal of standard output for a command of its own, with the keys of standard input."""
+        from nlctl.watch.terminal import Terminal
+
+        self._out.flush()
+        encoding = self._out.encoding or "ascii"
+        return Terminal(sys.stdin.fileno(), self._out.fileno(), encoding, color=self._out_color)
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether standard output cannot show bars and marks."""
+        return not _shows(self._out, "▸█▁…⠿")
+
+    @property
+    def width(self) -> int:
+        """How many cells a line of standard output has."""
+        try:
+            return os.get_terminal_size(self._out.fileno()).columns or _WIDE
+        except (OSError, ValueError):
+            return _WIDE
 
     def flush(self) -> None:
         """Let readers of a pipe see what was written."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -52,6 +52,47 @@ def usage(pid: int) -> tuple[float, int] | None:
     if fields is None:
         return None
     return (int(fields[11]) + int(fields[12])) / _TICKS, int(fields[21]) * _PAGE
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process and all that descend from it use: CPU seconds, those of ended children included; bytes resident.
+
+    `processes` is how many there are.
+    """
+
+    cpu_seconds: float
+    resident_bytes: int
+    processes: int
+
+
+def usage_of_trees(roots: Mapping[str, int]) -> dict[str, Usage]:
+    """What these processes and their descendants use; those that are gone are left out. One pass over /proc."""
+    stats, below = _all_stats()
+    found: dict[str, Usage] = {}
+    for name, root in roots.items():
+        row, tree = [root] if root in stats else [], list[tuple[int, int]]()
+        while row:
+            pid = row.pop()
+            _, ticks, pages = stats[pid]
+            tree.append((ticks, pages))
+            row += below.get(pid, ())
+        if tree:
+            ticks, pages = (sum(one) for one in zip(*tree, strict=True))
+            found[name] = Usage(ticks / _TICKS, pages * _PAGE, len(tree))
+    return found
+
+
+def _all_stats() -> tuple[dict[int, tuple[int, int, int]], dict[int, list[int]]]:
+    """Parent, CPU ticks and resident pages of every process, and the children of each."""
+    stats: dict[int, tuple[int, int, int]] = {}
+    below: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and (fields := _stat(int(name))) is not None:
+            parent, pid = int(fields[1]), int(name)
+            stats[pid] = (parent, sum(map(int, fields[11:15])), int(fields[21]))
+            below.setdefault(parent, []).append(pid)
+    return stats, below
 
 
 def proportional_bytes(pid: int) -> int | None:

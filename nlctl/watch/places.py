@@ -1,0 +1,23 @@
+"""Which parts there are to watch, from what the session chose."""
+
+from __future__ import annotations
+
+from nlctl.session import Session, admin_of
+from nlctl.watch.gathering import Gatherer, Place
+
+
+def gatherer(session: Session, asked: str = "") -> Gatherer:
+    """For the parts of the chosen cluster, or the one server elsewhere that its context names.
+
+    Raises Fault NOT_RUNNING, or UNSUPPORTED where there is no admin service.
+    """
+    target = session.target(asked)
+    if target.cluster is None:
+        elsewhere = Place(target.context or target.executor, admin_of(target))
+        return Gatherer(elsewhere.name, lambda: [elsewhere])
+    ledger, backend = session.running(asked)
+
+    def places() -> list[Place]:
+        return [Place(one.name, str(ledger.admin_socket(one.name)), one) for one in backend.reports() or ()]
+
+    return Gatherer(ledger.name, places)
