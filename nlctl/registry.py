@@ -221,6 +221,13 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         frozenset({"--interval", "--name"}),
         level=Level.ADMIN,
     ),
+    ("metrics",): Leaf(
+        "metrics",
+        "Every counter and gauge, for people and for Prometheus",
+        LOOK,
+        frozenset({"--interval", "--for", "--name"}),
+        level=Level.ADMIN,
+    ),
     ("version",): Leaf("version", "Versions of this tool and of the parts", LOOK),
     ("explain",): Leaf("explain", "What an error code means, and what to do", LEARN),
 }

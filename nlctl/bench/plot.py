@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
+from nlctl import svg
 from nlctl.bench.report import human_megabytes, human_value
 from nlctl.bench.row import Row
 
@@ -16,11 +17,6 @@ _RIGHT: Final = 150
 _TOP: Final = 70
 _BAR: Final = 14
 _GAP: Final = 10
-_COLORS: Final = ("#2b6cb0", "#c05621", "#2f855a", "#6b46c1", "#97266d", "#4a5568")
-_STYLE: Final = (
-    "text{font:12px sans-serif;fill:#1a202c}.t{font-size:16px;font-weight:bold}.s{fill:#4a5568}"
-    ".v{font-size:11px;fill:#4a5568}.g{stroke:#cbd5e0}.o{stroke:#1a202c;stroke-dasharray:3 3}.w{stroke:#1a202c}"
-)
 
 
 @dataclass(frozen=True)
@@ -37,13 +33,11 @@ def picture(rows: Sequence[Row], subtitle: str) -> str:
     """The whole SVG document."""
     groups = _groups(rows)
     targets = list(dict.fromkeys(bar.row.target for bars in groups.values() for bar in bars))
-    colors = {target: _COLORS[place % len(_COLORS)] for place, target in enumerate(targets)}
+    colors = {target: svg.COLORS[place % len(svg.COLORS)] for place, target in enumerate(targets)}
     longest = max([1.0, *(bar.most for bars in groups.values() for bar in bars)])
     height = _TOP + sum(len(bars) * _BAR + _GAP for bars in groups.values()) + 30
     body = [*_head(subtitle, colors), *_axis(longest, height), *_bars(groups, colors, longest)]
-    size = f'width="{_WIDTH}" height="{height}" viewBox="0 0 {_WIDTH} {height}"'
-    lines = [f'<svg xmlns="http://www.w3.org/2000/svg" {size}>', f"<style>{_STYLE}</style>", *body, "</svg>"]
-    return "\n".join(lines) + "\n"
+    return svg.document(_WIDTH, height, body)
 
 
 def _groups(rows: Sequence[Row]) -> dict[str, list[_Bar]]:
@@ -69,8 +63,7 @@ def _bar(row: Row, line: Sequence[Row]) -> _Bar:
 
 
 def _head(subtitle: str, colors: dict[str, str]) -> Iterator[str]:
-    yield f'<text class="t" x="10" y="22">{escape("nlctl bench: share of bare gRPC on the same machine")}</text>'
-    yield f'<text class="s" x="10" y="40">{escape(subtitle)}</text>'
+    yield from svg.heading("nlctl bench: share of bare gRPC on the same machine", subtitle)
     x = _LEFT
     for target, color in colors.items():
         yield f'<rect x="{x}" y="50" width="10" height="10" fill="{color}"/>'
