@@ -38,9 +38,11 @@ test-real: $(READY) ## Install real clients (Bazel, buildbox, BuildStream, Build
 MINUTES ?= 10
 SEED ?= 1
 SITE ?= up
+WORK ?= actions
+PACE ?= quick
 
-soak: $(READY) ## Do faults to a working cluster: make soak MINUTES=60 SEED=7 SITE=up|spread (root, gcc, nftables)
-	$(PYTHON) -m tests.faults.soak --site $(SITE) --minutes $(MINUTES) --seed $(SEED)
+soak: $(READY) ## Do faults to a working cluster: make soak MINUTES=60 SEED=7 SITE=up|spread WORK=actions|builds PACE=quick|long (root)
+	$(PYTHON) -m tests.faults.soak --site $(SITE) --work $(WORK) --pace $(PACE) --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 lint: $(READY) ## Check style, format and the floors
 	.venv/bin/ruff check .

@@ -54,6 +54,8 @@ def lines(target: Target, config: str) -> list[str]:
         *([f"--remote_instance_name={target.instance}"] if target.instance else []),
         "--remote_timeout=600",
         "--remote_retries=5",
+        # Otherwise Bazel up to 7 gives up a build whose scheduler was started again, in place of asking it once more.
+        "--experimental_remote_execution_keepalive",
         "--jobs=50",
     ]
     source = f"cluster {target.cluster}" if target.cluster else target.executor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.conformance.actions import (
     STAGE,
     Run,
     action,
+    blob,
     code,
     command,
     execute,
@@ -37,6 +39,7 @@ from tests.conformance.own import HAND_INSTANCE, Own
 from tests.conformance.target import Code, Target, digest, fresh, refused, rx, until
 
 lro = operations_pb2
+MIB = 1 << 20
 
 
 @pytest.fixture
@@ -101,6 +104,65 @@ def test_inputs_of_terabytes_are_refused_before_anything_is_fetched(target: Targ
         rx.FileNode(name=f"f{n}", digest=rx.Digest(hash=digest(fresh(9)).hash, size_bytes=1 << 45)) for n in range(3)
     ]
     assert code(target, action(target, command("true"), target.put(rx.Directory(files=files)))) in (EXHAUSTED, INVALID)
+    assert still_works(target)
+
+
+def many(target: Target, folders: int) -> rx.Digest:
+    """An input root of so many directories with a thousand tiny files each, in a few kilobytes."""
+    names = [f"f{number:03}" for number in range(1000)]
+    folder = target.put(
+        rx.Directory(files=[rx.FileNode(name=name, digest=target.put(name.encode())) for name in names])
+    )
+    nodes = [rx.DirectoryNode(name=f"d{number:04}", digest=folder) for number in range(folders)]
+    return target.put(rx.Directory(directories=nodes))
+
+
+def patiently(target: Target, wanted: rx.Digest) -> rx.ExecuteResponse:
+    """Execute to the end, however long this machine takes."""
+    request = rx.ExecuteRequest(instance_name=target.instance, action_digest=wanted)
+    return Run(target, target.execution.Execute(request, timeout=1200)).end()
+
+
+@rule("HX-11")
+@pytest.mark.slow
+def test_a_million_tiny_inputs_are_invalid_and_a_tenth_of_them_is_laid_out_in_bounded_memory(
+    target: Target, own: Own
+) -> None:
+    worker = own.start_worker()
+    with worker.grows_by_at_most(200 * MIB):
+        assert code(target, action(target, command("true"), many(target, 1000))) == INVALID
+        counted = action(target, command("/bin/sh", "-c", "find . -type f -size -2 | wc -l"), many(target, 100))
+        assert stdout(target, patiently(target, counted)) == "100000\n"
+    assert still_works(target)
+
+
+MAKES_MANY = """
+import os, sys
+for folder in range(int(sys.argv[1])):
+    os.makedirs(f"out/{folder}")
+    for number in range(int(sys.argv[2])):
+        os.close(os.open(f"out/{folder}/{number}", os.O_CREAT | os.O_WRONLY))
+"""
+
+
+@departure("HX-29")
+@pytest.mark.slow
+@pytest.mark.parametrize(("folders", "files"), [(1, 501_000), (20, 1000)])
+def test_more_tiny_outputs_than_the_bound_are_refused_and_many_are_told_in_bounded_memory(
+    target: Target, own: Own, folders: int, files: int
+) -> None:
+    worker = own.start_worker()
+    making = command(sys.executable, "-c", MAKES_MANY, str(folders), str(files), output_paths=["out"])
+    with worker.grows_by_at_most(200 * MIB):
+        response = patiently(target, action(target, making))
+    if folders * files > 500_000:
+        assert response.status.code == PRECONDITION
+        assert "more than 500000 files" in response.status.message
+    else:
+        [told] = response.result.output_directories
+        tree = rx.Tree.FromString(blob(target, told.tree_digest))
+        assert len(tree.root.directories) == folders
+        assert [len(child.files) for child in tree.children] == [files]
     assert still_works(target)
 
 

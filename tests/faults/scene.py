@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.clock import Clock
+from tests.faults.load import Load
 from tests.faults.promises import Evictions, Promises
 from tests.faults.site import Site
-from tests.faults.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,10 @@ class Scene:
     """A cluster, the clients that work on it, and what was promised to them."""
 
     site: Site
-    stream: Stream
+    load: Load
     promises: Promises
     evictions: Evictions
     result_evictions: Evictions
     clock: Clock
     pace: Pace
     scratch: Path
-    helpers: Callable[[], Collection[int]] = tuple
-    """Processes of this run that are no parts: a Bazel server."""

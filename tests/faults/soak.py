@@ -1,6 +1,6 @@
 """Faults by the hundred under clients at work: one run, from a fresh cluster to the table.
 
-`python -m tests.faults.soak --minutes 10 --seed 7`; see `make soak`.
+`python -m tests.faults.soak --minutes 10 --seed 7`; see `make soak` and README.md.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -15,12 +16,13 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.faults import isolation
+from tests.faults.builds import Builds, plans
 from tests.faults.canary import recovered
 from tests.faults.check import Check, settled
 from tests.faults.checks.kept import Kept
@@ -34,17 +36,18 @@ from tests.faults.fault import Fault, Kind
 from tests.faults.injections import cable, clock, crowd, disk, flood, kill, stop, ups
 from tests.faults.plan import turns
 from tests.faults.promises import Evictions, Promises
-from tests.faults.scene import LONG, QUICK, Scene
+from tests.faults.scene import LONG, QUICK, Pace, Scene
 from tests.faults.site import Site
 from tests.faults.spread import Spread
 from tests.faults.stream import Stream
-from tests.faults.table import Table
+from tests.faults.table import START, Table
 from tests.faults.up import Up
 from tests.faults.workload import jobs
 
 _INJECTIONS: Final = (kill, stop, disk, flood, crowd, clock, cable, ups)
 _START_SECONDS: Final = 60.0
 _WARMING_JOBS: Final = 60
+_PACES: Final[Mapping[str, Pace]] = {"quick": QUICK, "long": LONG}
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,14 @@ class Options:
     """What a run is asked for. `only` are words of which a fault's name must have one."""
 
     site: str
+    work: str
+    pace: str
     minutes: float
     seed: int
-    quick: bool
     only: Sequence[str]
     most: int
     keep: Path
+    json: Path | None
 
 
 class Soak:
@@ -75,18 +80,18 @@ class Soak:
         async with self._scene() as scene:
             for check in self._checks:
                 check.begin(scene)
-            if not await self._round("start", scene, None):
+            if not await self._round(START, scene, None):
                 return False
             kinds = {kind.name: kind for kind in self._kinds(scene.site)}
             end = time.monotonic() + 60 * self._options.minutes
             for number, turn in enumerate(turns(list(kinds), self._options.seed)):
                 if time.monotonic() > end or number == self._options.most:
                     break
-                await scene.stream.busy(turn.jobs_before)
+                await scene.load.busy(1 + turn.jobs_before * scene.load.stride)
                 fault = kinds[turn.fault].draw(random.Random(turn.seed), scene)
                 if not await self._round(turn.fault, scene, fault):
                     return False
-            self._table.note(f"{scene.evictions.count} evictions from the CAS", scene.stream)
+            self._table.note(f"{scene.evictions.count} evictions from the CAS", scene.load)
         return True
 
     def _kinds(self, site: Site) -> list[Kind]:
@@ -101,46 +106,52 @@ class Soak:
         site: Up | Spread = Up(self._home, moved) if self._options.site == "up" else Spread(self._home, moved)
         await site.start()
         promises = Promises()
-        made = jobs(self._options.seed)
-        async with Stream(site.cas, site.executor, made, promises, self._home / "lanes") as stream:
+        async with self._load(site, promises) as load:
             yield Scene(
                 site,
-                stream,
+                load,
                 promises,
                 Evictions([store.content for store in site.cas_stores]),
                 Evictions([store.content for store in site.ac_stores]),
                 moved,
-                QUICK if self._options.quick else LONG,
+                _PACES[self._options.pace],
                 self._home,
             )
         await site.close()
 
+    def _load(self, site: Site, promises: Promises) -> Builds | Stream:
+        seed = self._options.seed
+        if self._options.work == "builds":
+            return Builds(site.cas[0], site.executor, plans(seed), promises, self._home / "bazel")
+        return Stream(site.cas, site.executor, jobs(seed), promises, self._home / "lanes")
+
     async def _round(self, name: str, scene: Scene, fault: Fault | None) -> bool:
         """Strike, wait until it serves again, bring the clients to rest, look at everything, and go on."""
-        began = time.monotonic()
-        self._table.begins(name, str(fault or "no fault yet"), scene.stream)
+        self._table.begins(name, str(fault or "no fault yet"), scene.load)
         wrong: list[str] = []
         seconds = 0.0
         try:
             if fault is not None:
-                scene.stream.spoils = fault.spoils_actions
+                scene.load.trouble()
+                scene.load.spoils = fault.spoils_actions
                 await fault.inject(scene)
                 await asyncio.sleep(fault.hold_seconds)
                 await fault.heal(scene)
             healed = time.monotonic()
             await recovered(scene, _START_SECONDS if fault is None else fault.recovery_seconds)
             seconds = time.monotonic() - healed
+            scene.load.peace()
             if fault is None:
-                scene.stream.resume()
-                await scene.stream.busy(_WARMING_JOBS)
-            await scene.stream.pause()
-            scene.stream.spoils = False
-            wrong = scene.stream.wrong + await settled(self._checks, scene)
+                scene.load.resume()
+                await scene.load.busy(_WARMING_JOBS)
+            await scene.load.pause()
+            scene.load.spoils = False
+            wrong = scene.load.wrong + await settled(self._checks, scene)
         except Exception as failure:
-            wrong = [*scene.stream.wrong, f"{type(failure).__name__}: {failure}", traceback.format_exc()]
-        self._table.ended(name, seconds, time.monotonic() - began, wrong)
+            wrong = [*scene.load.wrong, f"{type(failure).__name__}: {failure}", traceback.format_exc()]
+        self._table.ended(name, seconds, scene.load, wrong)
         if not wrong:
-            scene.stream.resume()
+            scene.load.resume()
         return not wrong
 
 
@@ -149,14 +160,20 @@ def _arguments(words: Sequence[str]) -> Options:
     parser.add_argument(
         "--site", choices=("up", "spread"), default="up", help="nlctl up, or parts on hosts of their own"
     )
+    parser.add_argument(
+        "--work", choices=("actions", "builds"), default="actions", help="calls of our client library, or Bazel"
+    )
+    parser.add_argument(
+        "--pace", choices=tuple(_PACES), default="quick", help="long: 30 s of standstill, crowds of a thousand"
+    )
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--quick", action="store_true", help="short faults, as in CI")
     parser.add_argument("--only", action="append", default=[], help="faults with this word in their name")
     parser.add_argument("--most", type=int, default=-1, help="so many faults at most")
     parser.add_argument(
         "--keep", type=Path, default=Path(tempfile.gettempdir()), help="where evidence of a failure goes"
     )
+    parser.add_argument("--json", type=Path, help="also write the table to this file, for tests.faults.table")
     return Options(**vars(parser.parse_args(words)))
 
 
@@ -165,7 +182,7 @@ def run(options: Options) -> int:
     home = Path(tempfile.mkdtemp(prefix="soak-", dir=options.keep))
     (home / "tmp").mkdir()
     os.environ["TMPDIR"] = str(home / "tmp")
-    table = Table(f"{options.site}, seed {options.seed}")
+    table = Table(options.site, options.work, options.pace, options.seed)
     soak = Soak(options, table, home)
     try:
         good = asyncio.run(soak.run())
@@ -175,6 +192,8 @@ def run(options: Options) -> int:
         table.broke(traceback.format_exc())
         good = False
     table.show(soak.usage.summary())
+    if options.json:
+        options.json.write_text(json.dumps(table.document(), indent=1))
     if good:
         shutil.rmtree(home, ignore_errors=True)
         return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from nlserver.reapi.digest import Digest, of
 from nlserver.reapi.outputs import plan_of, trees_of
 from nlserver.reapi.tree import tree_of
 
+from tests.faults.load import Load
 from tests.faults.promises import Promises
 from tests.faults.workload import Download, Job, Recall, Record, Run, Upload
 
@@ -45,15 +45,15 @@ class Spoiled(Exception):
     """An action that says itself that it could not do its work."""
 
 
-class Stream:
-    """So many lanes against a cluster; `scratch` is for the input trees.
+class Stream(Load):
+    """So many lanes against a cluster; `scratch` is for the input trees."""
 
-    `wrong` gathers what must not be, `errors` counts refusals by their first words, `done` jobs by their kind.
-    """
+    counted = "jobs"
 
     def __init__(
         self, cas: Sequence[str], executor: str, jobs: Iterator[Job], promises: Promises, scratch: Path, lanes: int = 6
     ) -> None:
+        super().__init__()
         self._jobs = jobs
         self._promises = promises
         self._scratch = scratch
@@ -63,13 +63,7 @@ class Stream:
         self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._ended = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.spoils = False
-        """Whether actions may fail by themselves, since they cannot write."""
-        self.wrong: list[str] = []
-        self.done: collections.Counter[str] = collections.Counter()
-        self.errors: collections.Counter[str] = collections.Counter()
 
     async def __aenter__(self) -> Stream:
         for number in range(self._lanes):
@@ -91,17 +85,6 @@ class Stream:
         """Let no lane take another job, and return when the last one is over: within JOB_SECONDS."""
         self._open.clear()
         await self._idle.wait()
-
-    async def busy(self, jobs: int) -> None:
-        """Return when so many more jobs are over, well or not."""
-        until = self.over + jobs
-        async with self._ended:
-            await self._ended.wait_for(lambda: self.over >= until)
-
-    @property
-    def over(self) -> int:
-        """How many jobs have come to an end."""
-        return self.done.total() + self.errors.total()
 
     async def _lane(self, number: int) -> None:
         client = self._clients[number % len(self._clients)]
@@ -134,8 +117,7 @@ class Stream:
             self.wrong.append(f"{kind}: {wrong}")
         else:
             self.done[kind] += 1
-        async with self._ended:
-            self._ended.notify_all()
+        await self._came_further()
 
     async def _do(self, client: Client, job: Job, scratch: Path) -> None:
         match job:

@@ -268,6 +268,8 @@ class TestLooking:
     def test_bazelrc_names_the_endpoints_and_is_written_on_demand(self, cluster: Cli) -> None:
         item = cluster("up", "-o", "json").document["item"]
         text = cluster("bazelrc").out
+        # Without it a scheduler that was started again ends the builds that it had (seen with Bazel 4.2).
+        assert "--experimental_remote_execution_keepalive" in text
         assert f"build:nl --remote_executor={item['endpoints']['scheduler']}" in text
         cluster("bazelrc", "--write")
         assert (cluster.home / ".bazelrc.nlctl").read_text() == text

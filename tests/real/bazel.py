@@ -42,10 +42,14 @@ class Bazel:
         self.workspace = workspace
         self._start = ["bazel", f"--output_user_root={state}"]
 
+    def command(self, *arguments: str) -> list[str]:
+        """The words that run it, in the workspace."""
+        return [*self._start, *arguments]
+
     def run(self, *arguments: str, code: int = 0) -> Run:
         """Run to the end; asserts the exit code (0 good, 1 build failed, 3 tests failed)."""
         ended = subprocess.run(
-            [*self._start, *arguments],
+            self.command(*arguments),
             cwd=self.workspace.root,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -62,7 +66,7 @@ class Bazel:
     def start(self, *arguments: str, output: IO[str]) -> subprocess.Popen[str]:
         """Run while the caller does something else."""
         return subprocess.Popen(
-            [*self._start, *arguments],
+            self.command(*arguments),
             cwd=self.workspace.root,
             stdin=subprocess.DEVNULL,
             stdout=output,

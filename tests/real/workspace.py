@@ -55,7 +55,7 @@ def _tree(ctx):
     ctx.actions.run_shell(
         outputs = [out],
         arguments = [out.path, str(ctx.attr.files)],
-        command = "for i in $(seq $2); do mkdir -p $1/d$((i % 7)); echo leaf $i > $1/d$((i % 7))/f$i; done",
+        command = "set -e; for i in $(seq $2); do mkdir -p $1/d$((i % 7)); echo leaf $i > $1/d$((i % 7))/f$i; done",
     )
     return [DefaultInfo(files = depset([out]))]
 
@@ -233,8 +233,10 @@ class Workspace:
             )
             depends = [_label(index) for index in parts]
             lines.append(rule("cc_binary", f"main{program}", srcs=[f"main{program}.c"], deps=depends))
-        # A program that was just built runs as a tool of another action.
-        lines.append(rule("genrule", "run", outs=["run.txt"], tools=[":main0"], cmd="$(location :main0) > $@"))
+        # A program that was just built runs as a tool of another action; it does not notice a full disk.
+        lines.append(
+            rule("genrule", "run", outs=["run.txt"], tools=[":main0"], cmd="$(location :main0) > $@ && test -s $@")
+        )
         self._build("app", lines)
 
     def _write_tests(self) -> None:

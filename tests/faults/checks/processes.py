@@ -18,7 +18,7 @@ class Processes(Check):
 
     async def findings(self, scene: Scene) -> list[str]:
         known = {*scene.site.parts().values(), *scene.site.kept().values()}
-        return strangers(known | set(scene.helpers()))
+        return strangers(known | set(scene.load.processes()))
 
 
 def strangers(known: Collection[int]) -> list[str]:

@@ -134,7 +134,7 @@ class Cache:
         return hashlib.shake_128(seed.to_bytes(8, "big")).digest(size)
 
     @staticmethod
-    async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Give the loop turns until this callable says yes."""
         async with asyncio.timeout(seconds):
             while not condition():  # noqa: ASYNC110 - what happens on the other side sets no event here
