@@ -262,7 +262,7 @@ class TestLooking:
             assert b"\t" in follow.stdout.readline()
         finally:
             follow.send_signal(signal.SIGINT)
-            assert follow.wait(20) == 130
+            assert follow.wait(120) == 130
             follow.stdout.close()
 
     def test_bazelrc_names_the_endpoints_and_is_written_on_demand(self, cluster: Cli) -> None:
