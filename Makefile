@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: help setup up down test conformance test-real lint types fmt fuzz bench bench-bazel proto clean
+.PHONY: generate help setup up down test conformance test-real lint types fmt fuzz bench bench-bazel proto clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
@@ -69,6 +69,9 @@ bench-bazel: $(READY) ## Measure one large Bazel build on our cluster and on cas
 
 proto: $(READY) ## Generate the protobuf modules from their sources
 	$(PYTHON) server/nlserver/proto/generate.py
+
+generate: $(READY) ## Write help pages, man pages, completions and reference pages from the code
+	$(PYTHON) -m nlctl.generate
 
 clean: ## Remove .venv and everything that was made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -1,4 +1,4 @@
-"""The three doors of `nlctl`: version and help cost no more than the interpreter, everything else goes on to `main`."""
+"""The doors of `nlctl`: version and help cost no more than the interpreter, everything else goes on to `main`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def main() -> int:
         from nlctl import VERSION
 
         return _written(f"nlctl {VERSION}\n")
-    if not words or words in (["--help"], ["-h"], ["help"]):
-        from nlctl.manual import root
+    from nlctl import doors
 
-        return _written(root())
+    if (text := doors.page(words, os.environ)) is not None:
+        return _written(doors.bold(text) if doors.is_bold(sys.stdout, os.environ) else text)
     from nlserver import grpc_environment
 
     from nlctl.main import run
@@ -27,6 +27,7 @@ def main() -> int:
 
 def _written(text: str) -> int:
     try:
+        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]
         sys.stdout.write(text)
         sys.stdout.flush()
     except BrokenPipeError:

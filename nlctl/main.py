@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
@@ -13,7 +12,7 @@ from typing import Any
 
 from nlserver.errors import Error
 
-from nlctl import VERSION, defaults, manual
+from nlctl import VERSION, defaults, manual, topics
 from nlctl.arguments import Invocation, cut, seconds
 from nlctl.exits import Exit
 from nlctl.faults import INTERNAL, INTERRUPTED, TERMINATED, TIMEOUT, USAGE, Fault, as_not_run, fix, of_error
@@ -60,11 +59,21 @@ def _invoke(invocation: Invocation, ui: Ui) -> int:
     leaf = invocation.leaf
     if leaf is None:
         return _group(invocation, ui)
-    _limit(invocation.texts.get("timeout", ""))
-    arguments = invocation.words
     if invocation.counts.get("help"):
-        arguments = ["--help"]
-    return _call(leaf, invocation, arguments, Session(ui, invocation, os.environ))
+        return _page(invocation, ui)
+    _limit(invocation.texts.get("timeout", ""))
+    return _call(leaf, invocation, Session(ui, invocation, os.environ))
+
+
+def _page(invocation: Invocation, ui: Ui) -> int:
+    text = topics.of_command(invocation.path)
+    if text is None:
+        # A command that is being written has no page yet.
+        from nlctl.description import describe
+
+        text = manual.page(describe(invocation.path))
+    ui.item("nlctl.help/v1", {"help": text}, text, name=" ".join(invocation.path))
+    return Exit.OK
 
 
 def _group(invocation: Invocation, ui: Ui) -> int:
@@ -80,18 +89,17 @@ def _group(invocation: Invocation, ui: Ui) -> int:
     raise Fault(USAGE, f"nlctl {name} needs a command", fixes=[fix("see which there are", "nlctl", name, "--help")])
 
 
-def _call(leaf: Leaf, invocation: Invocation, arguments: Sequence[str], session: Session) -> int:
+def _call(leaf: Leaf, invocation: Invocation, session: Session) -> int:
     import typer
 
-    module = importlib.import_module(f"nlctl.commands.{leaf.module}")
-    app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
-    settings = {"help_option_names": ["--help"], "max_content_width": 100}
-    app.command(epilog=getattr(module, "EPILOG", None), context_settings=settings)(module.command)
-    command: Any = typer.main.get_command(app)
+    from nlctl.description import command
+
     try:
         # Not command.main: it turns a closed pipe into an exit of its own.
-        with command.make_context(" ".join(("nlctl", *invocation.path)), list(arguments), obj=session) as context:
-            code = command.invoke(context)
+        with command(leaf).make_context(
+            " ".join(("nlctl", *invocation.path)), list(invocation.words), obj=session
+        ) as context:
+            code: Any = context.command.invoke(context)
     except typer.TyperException as error:
         remedy = fix("see what it takes", "nlctl", *invocation.path, "--help")
         raise Fault(USAGE, error.format_message(), fixes=[remedy]) from error

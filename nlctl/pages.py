@@ -10,6 +10,8 @@ from typing import Final
 
 _HERE: Final = os.path.dirname(os.path.abspath(__file__))
 CODES: Final = "pages/codes", ".md"
+TOPICS: Final = "pages/topics", ".md"
+HELP: Final = "pages/help", ".txt"
 SCHEMAS: Final = "schemas", ".v1.json"
 _LETTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 
@@ -42,8 +44,15 @@ def explained(code: str) -> str | None:
 
 
 def plain(page: str) -> str:
-    """A page without the marks of its headings."""
-    return "\n".join(line.lstrip("#").lstrip() if line.startswith("#") else line for line in page.splitlines()) + "\n"
+    """A page as people read it: headings without marks, paragraphs in lines of 80 columns."""
+    from nlctl.wrap import reflowed
+
+    lines = (f"{line.removeprefix('# ')}\n" if line.startswith("# ") else _heading(line) for line in page.splitlines())
+    return reflowed("\n".join(lines))
+
+
+def _heading(line: str) -> str:
+    return f"{line.removeprefix('## ')}:\n" if line.startswith("## ") else line
 
 
 def title(page: str) -> str:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  nlctl bench cas                                        the cluster that runs here
+  nlctl bench cas                      the cluster that runs here
   nlctl bench cas --size 64Ki -j 16 --duration 5s
   nlctl bench cas ac --target ours=grpc://127.0.0.1:50051 --target theirs=grpc://127.0.0.1:8980 --plot both.svg
-  nlctl bench cas --save main                            and after a change:
+  nlctl bench cas --save main          and after a change:
   nlctl bench cas --compare main --max-regress 5%
 \b
 Exit status: 0 measured, 3 no such result, 4 unreachable, 5 worse than allowed, 10 no line could be measured,

@@ -18,7 +18,7 @@ from nlctl.ui import Ui, human_bytes
 
 EPILOG = """\b
 Examples:
-  nlctl cas get 7fd25e01d12373a2d1712e446881c9246a9698da4e7eafecdaeeaaff62195a82/148 -O a.o
+  nlctl cas get 7fd25e01 -O a.o
   nlctl cas get @last.stdout
 \b
 Exit status: 0 written, 3 missing, 4 unreachable, 9 the bytes do not match the digest

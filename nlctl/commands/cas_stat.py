@@ -16,7 +16,7 @@ from nlctl.ui import Column
 
 EPILOG = """\b
 Examples:
-  nlctl cas stat 7fd25e01d12373a2d1712e446881c9246a9698da4e7eafecdaeeaaff62195a82/148
+  nlctl cas stat 7fd25e01
   nlctl cas stat @last.stdout
   bazel build //... 2>&1 | nlctl cas stat -
 \b

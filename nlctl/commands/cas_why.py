@@ -18,9 +18,9 @@ from nlctl.ui import Column, human_bytes, stamp
 
 EPILOG = """\b
 Examples:
-  nlctl cas why 7fd25e01d12373a2d1712e446881c9246a9698da4e7eafecdaeeaaff62195a82/148
+  nlctl cas why 7fd25e01
   nlctl cas why @last.stdout
-  nlctl cas why "Object 7fd25e01d12373a2d1712e446881c9246a9698da4e7eafecdaeeaaff62195a82-148 not found in either ..."
+  nlctl cas why - < error.txt     any text that names the blob
 \b
 Exit status: 0 it is somewhere, 2 no digest in the text, 3 it is nowhere, 4 no cluster is running
 """

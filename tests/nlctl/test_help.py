@@ -1,10 +1,12 @@
-"""Help without a cluster or a network: explain."""
+"""Help without a cluster or a network: explain, topics, the pages of commands."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from nlctl import pages
+from nlctl import pages, topics
 from tests.nlctl.conftest import Cli
 from tests.nlctl.documents import valid
 
@@ -13,7 +15,7 @@ from tests.nlctl.documents import valid
 def test_a_code_is_explained(cli: Cli, code: str) -> None:
     done = cli("explain", code)
     assert done.out.startswith("NL-CAS-101: a blob is not in the CAS\n")
-    assert "\nHow to fix it\n" in done.out
+    assert "\nHow to fix it:\n" in done.out
     assert "#" not in done.out
 
 
@@ -35,3 +37,23 @@ def test_a_mistyped_code_leads_to_the_right_one(cli: Cli) -> None:
 
 def test_no_page_is_read_from_elsewhere(cli: Cli) -> None:
     cli("explain", "../topics/digests", code=3)
+
+
+@pytest.mark.parametrize("words", [["cas", "get", "--help"], ["-h", "cas", "get"], ["help", "cas", "get"]])
+def test_the_page_of_a_command_is_the_same_through_every_door(cli: Cli, words: list[str]) -> None:
+    page = pages.read(pages.HELP, "cas_get")
+    assert cli(*words).out == page
+    assert cli(*words, "--progress", "none").out == page
+    assert valid(cli(*words, "-o", "json").document)["item"]["help"] == page
+
+
+def test_help_without_a_topic_lists_all(cli: Cli) -> None:
+    assert all(f"  {name} " in cli("help").out for name in topics.names())
+
+
+def test_a_schema_is_shown_as_it_ships(cli: Cli) -> None:
+    assert json.loads(cli("help", "schema", "nlctl.workers/v1").out)["$id"] == "nlctl.workers/v1"
+
+
+def test_a_mistyped_topic_leads_to_the_right_one(cli: Cli) -> None:
+    assert cli("help", "digets", "-o", "json", code=3).fault["fix"][0]["command"] == ["nlctl", "help", "digests"]

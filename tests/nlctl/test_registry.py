@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -16,7 +17,11 @@ import typer
 from jsonschema import Draft202012Validator
 
 import nlctl
-from nlctl import faults, manual, pages
+from nlctl import faults, manual, pages, topics
+from nlctl.description import commands_in, describe, parsed
+from nlctl.exits import Exit
+from nlctl.generate import help_pages
+from nlctl.generate.everything import stale
 from nlctl.lint.engine import IDS
 from nlctl.lint.rules import every
 from nlctl.registry import COMMANDS, FLAGS, GROUPS, Leaf
@@ -54,23 +59,49 @@ def test_no_command_takes_a_global_name_that_it_does_not_own(path: tuple[str, ..
 
 @LEAVES
 def test_every_command_tells_its_purpose_examples_and_exits(path: tuple[str, ...], leaf: Leaf) -> None:
-    module = importlib.import_module(f"nlctl.commands.{leaf.module}")
-    assert module.command.__doc__
-    assert "Exit status:" in module.EPILOG
-    assert f"nlctl {' '.join(path)}" in module.EPILOG
+    """Statement 52."""
+    described = describe(path)
     assert leaf.summary
-    assert all(len(line) <= 120 for line in module.EPILOG.splitlines())
+    assert len(leaf.summary) <= 60
+    assert described.paragraphs[0]
+    assert len(described.examples) >= 2, "EPILOG shows at least two examples"
+    assert any(f"nlctl {' '.join(path)}" in line for line in described.examples)
+    assert described.exits, "EPILOG ends with `Exit status: 0 done, ...`"
+    page = manual.page(described).splitlines()
+    assert len(page) <= 60
+    assert [line for line in page if len(line) > 80] == [], "examples fit 78 columns, or break before an option"
 
 
 @LEAVES
-def test_a_command_module_loads_alone_and_lightly(path: tuple[str, ...], leaf: Leaf) -> None:
-    module = f"nlctl.commands.{leaf.module}"
-    script = f"import sys, {module}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.split())
-    commands = {name for name in loaded if name.startswith("nlctl.commands.")}
-    assert commands == {module}
-    assert not loaded & set(HEAVY)
+def test_every_example_is_a_command_line_that_is_accepted(path: tuple[str, ...], leaf: Leaf) -> None:
+    """Statement 20."""
+    for line in describe(path).examples:
+        for words in commands_in(line):
+            parsed(words)
+
+
+def test_a_command_module_loads_alone_and_lightly() -> None:
+    """Statement 14. Each is imported in a process of its own, forked from one that knows only what all share."""
+    script = """if True:
+        import importlib, json, os, sys, typer
+        before = set(sys.modules)
+        import nlctl.admin, nlctl.resolve, nlctl.session, nlctl.ui
+        for module in sys.argv[1:]:
+            out, into = os.pipe()
+            if os.fork() == 0:
+                importlib.import_module(module)
+                os.write(into, json.dumps(sorted(set(sys.modules) - before)).encode())
+                os._exit(0)
+            os.close(into)
+            print(open(out).read(), flush=True)
+            os.wait()
+    """
+    modules = [f"nlctl.commands.{leaf.module}" for leaf in COMMANDS.values()]
+    done = subprocess.run([sys.executable, "-c", script, *modules], capture_output=True, text=True, check=True)
+    for module, line in zip(modules, done.stdout.splitlines(), strict=True):
+        loaded = set(json.loads(line))
+        assert {name for name in loaded if name.startswith("nlctl.commands.")} == {module}
+        assert not loaded & set(HEAVY), module
 
 
 def test_help_and_version_load_neither_typer_nor_any_command() -> None:
@@ -81,11 +112,30 @@ def test_help_and_version_load_neither_typer_nor_any_command() -> None:
 
 
 def test_help_lists_every_command_and_flag() -> None:
-    page = manual.root()
-    assert all(" ".join(path) in page and leaf.summary in page for path, leaf in COMMANDS.items())
+    page, every = manual.root(), manual.everything()
+    assert all(" ".join(path) in every and leaf.summary in every for path, leaf in COMMANDS.items())
     assert all(spelling in page for flag in FLAGS for spelling in flag.spellings)
     assert all(f"{name} " in manual.group(name) for name in GROUPS)
-    assert all(len(line) <= 100 for line in page.splitlines())
+    assert all(len(line) <= 80 for line in [*page.splitlines(), *every.splitlines()])
+    assert len(page.splitlines()) <= 60
+
+
+def test_the_pages_of_commands_are_those_that_the_commands_give() -> None:
+    """Statement 2: help is a file, so that no command is imported for it."""
+    assert list(stale(help_pages.files())) == [], "run make generate"
+
+
+@pytest.mark.parametrize("topic", topics.names())
+def test_a_topic_fits_a_terminal(topic: str) -> None:
+    text = topics.text([topic])
+    assert text
+    assert topics.title(topic)
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+
+
+def test_the_topic_of_exit_codes_has_them_all() -> None:
+    page = topics.text(["exit-codes"]) or ""
+    assert re.findall(r"^ *(\d+)  ([a-z-]+)", page, re.MULTILINE) == [(str(int(one)), one.label) for one in Exit]
 
 
 def test_the_version_is_that_of_the_project() -> None:
