@@ -26,7 +26,7 @@ def link(directory: Directory, digest: Digest, to: str, *, executable: bool, dir
         os.close(os.open(to, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=dir_fd))
         return True
     path = directory.layout.path(digest)
-    directory.recency.use(path)
+    directory.recency.use(path, 0.0, directory.clock.wall())
     if not executable:
         return _linked(path, to, mode, dir_fd)
     twin = directory.layout.twin(digest)

@@ -22,7 +22,7 @@ class Reader:
         """Bytes [start, end) of a file. The descriptor may be closed once this generator has ended or was closed."""
         if start >= end:
             return
-        if end - start <= OFF_LOOP_BYTES and (data := self._read_now(fd, start, end - start)):
+        if end - start <= OFF_LOOP_BYTES and (data := self._now(fd, start, end - start)):
             yield data
             return
         ahead = self._begin(fd, start, end)
@@ -45,7 +45,13 @@ class Reader:
             return None
         return asyncio.create_task(fs.in_thread(os.pread, fd, min(self._chunk_bytes, end - start), start))
 
-    def _read_now(self, fd: int, start: int, size: int) -> bytes | None:
+    def at_once(self, fd: int, size: int) -> bytes | None:
+        """The whole of a small file of this size if it is in memory; else None."""
+        if not size:
+            return b""
+        return self._now(fd, 0, size) if size <= OFF_LOOP_BYTES else None
+
+    def _now(self, fd: int, start: int, size: int) -> bytes | None:
         """All these bytes if they are in the page cache; None when a disk would have to be waited for."""
         if not self._can_read_now:
             return None

@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Iterable
 from typing import Final
-
-from nlserver.clock import Clock
 
 GRAIN_SECONDS: Final = 10.0
 """A file used more recently than this is not marked again: recency is exact to this grain, or finer where values
@@ -28,20 +27,26 @@ def stamp(file: int | str, used: float) -> None:
 class Recency:
     """Uses of files that their timestamps do not show yet. May be called from any thread."""
 
-    def __init__(self, clock: Clock, max_seconds: int = 0) -> None:
-        self._clock = clock
+    def __init__(self, max_seconds: int = 0) -> None:
         self._grain = min(GRAIN_SECONDS, max_seconds / 10) if max_seconds else GRAIN_SECONDS
         self._lock = threading.Lock()
         self._pending: dict[str, float] = {}
 
-    def use(self, path: str, used: float = 0.0) -> bool:
-        """Note that a file is used now; `used` is its access time where known. Whether `flush` has work for it."""
-        now = self._clock.wall()
+    def use(self, path: str, used: float, now: float) -> bool:
+        """Note that a file is used now; `used` is its access time. Whether `flush` has work for it."""
         if used > now - self._grain:
             return False
-        with self._lock:
-            self._pending[path] = now
+        self.use_all([path], now)
         return True
+
+    def fresh_since(self, now: float) -> float:
+        """Files that were used after this instant need not be marked."""
+        return now - self._grain
+
+    def use_all(self, paths: Iterable[str], now: float) -> None:
+        """Note that these files, which are not fresh, are used now."""
+        with self._lock:
+            self._pending.update(dict.fromkeys(paths, now))
 
     def flush(self) -> None:
         """Write the noted uses to the files. Blocking, 3-5 us a file."""

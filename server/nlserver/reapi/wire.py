@@ -41,6 +41,8 @@ def varint(number: int) -> bytes:
     """A number >= 0 in protobuf's variable length."""
     if number < 0x80:
         return _ONE_BYTE[number]
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
     out = bytearray()
     while number >= 0x80:
         out.append(number & 0x7F | 0x80)

@@ -14,7 +14,7 @@ from nlserver.errors import Code, Error, invalid
 from nlserver.metrics import Count, count
 from nlserver.proto import remote_execution_pb2
 from nlserver.reapi import codec
-from nlserver.reapi.digest import Digest, Function, digest_of, function_of, is_empty
+from nlserver.reapi.digest import Digest, Function, digest_of, digests_of, function_of, is_empty
 from nlserver.reapi.names import Compressor
 from nlserver.reapi.status import status_of
 from nlserver.reapi.tree import message_of
@@ -169,7 +169,7 @@ class Cas(Service):
         store = instance(self._stores, request.instance_name)
         function = function_of(request.digest_function, self._default)
         _check_count(len(request.digests))
-        digests = [digest_of(message, function) for message in request.digests]
+        digests = digests_of(request.digests, function)
         _check_total(sum(digest.size_bytes for digest in digests))
 
         compressing = request.instance_name in self._compressing
@@ -257,10 +257,13 @@ class _Offer(NamedTuple):
 async def _by_digest(
     messages: Sequence[remote_execution_pb2.Digest], function: Function
 ) -> dict[Digest, remote_execution_pb2.Digest]:
-    wanted = {digest_of(message, function): message for message in messages[:_DIGESTS_A_TURN]}
-    for start in range(_DIGESTS_A_TURN, len(messages), _DIGESTS_A_TURN):
+    if len(messages) <= _DIGESTS_A_TURN:
+        return dict(zip(digests_of(messages, function), messages, strict=True))
+    wanted: dict[Digest, remote_execution_pb2.Digest] = {}
+    for start in range(0, len(messages), _DIGESTS_A_TURN):
+        turn = messages[start : start + _DIGESTS_A_TURN]
+        wanted.update(zip(digests_of(turn, function), turn, strict=True))
         await asyncio.sleep(0)
-        wanted.update((digest_of(m, function), m) for m in messages[start : start + _DIGESTS_A_TURN])
     return wanted
 
 

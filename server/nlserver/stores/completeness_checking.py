@@ -141,8 +141,9 @@ class CompletenessChecking(Wrapper):
 
     async def _present(self, digests: Iterable[Digest]) -> None:
         """Raise Missing for those that the CAS lacks; the others are used now."""
-        row = iter(dict.fromkeys(digests))
-        while batch := list(islice(row, _DIGESTS_AT_ONCE)):
+        row = list(dict.fromkeys(digests))
+        for start in range(0, len(row), _DIGESTS_AT_ONCE):
+            batch = row[start : start + _DIGESTS_AT_ONCE]
             sizes = await self._cas.sizes(batch)
             if lost := [digest for digest, size in zip(batch, sizes, strict=True) if size is None]:
                 raise Missing(*lost[:3])

@@ -134,9 +134,11 @@ class Filesystem(Store):
                 self._close(fd)
 
     async def get(self, key: Key, most: int = 64 << 20) -> bytes:
-        """The whole file; a small one that is in memory anyway costs no thread."""
+        """The whole file; a small one that is in memory anyway costs neither a thread nor a turn of the loop."""
         if is_empty(key):
             return b""
+        if (data := self._at_once(key, most)) is not None:
+            return data
         async with self._readers:
             fd, size = self._open(key)
             try:
@@ -259,6 +261,14 @@ class Filesystem(Store):
         await self._limits.close()
         await fs.in_thread(self._directory.close)
 
+    def _at_once(self, key: Key, most: int) -> bytes | None:
+        """The file if it is small and in memory; closed again before anything else runs, so no semaphore counts it."""
+        fd, size = self._open(key)
+        try:
+            return self._reader.at_once(fd, size) if size <= most else None
+        finally:
+            self._close(fd)
+
     def _open(self, key: Key) -> tuple[int, int]:
         directory = self._directory
         path = directory.layout.path(key)
@@ -269,10 +279,11 @@ class Filesystem(Store):
         except OSError as failure:
             raise fs.error_of(failure, f"reading {path}") from failure
         status = os.fstat(fd)
-        if not directory.serves(status, directory.clock.wall()):
+        now = directory.clock.wall()
+        if not directory.serves(status, now):
             os.close(fd)
             raise Missing(key)
-        directory.recency.use(path, status.st_atime)
+        directory.recency.use(path, status.st_atime, now)
         return fd, status.st_size
 
     def _close(self, fd: int) -> None:

@@ -20,6 +20,7 @@ _BATCH_DATA: Final = b"\x12"
 _PAGE_TOKEN: Final = b"\x12"
 _UPDATE_STATUS: Final = b"\x12"
 _READ_STATUS: Final = b"\x1a"
+_READ_OK: Final = b"\x1a\0"
 _READ_COMPRESSOR: Final = b"\x20"
 _STREAM_DATA: Final = b"\x52"
 _HASH_BYTES: Final = 2 + 64 + 1
@@ -58,8 +59,8 @@ def batch_read_response(outcomes: Iterable[tuple[Digest, bytes | Packed | status
     """REAPI v2, BatchReadBlobsResponse with a blob or what is wrong for each digest; `status` is always present."""
     out: list[bytes] = []
     for digest, outcome in outcomes:
-        data, tail = b"", _status(_READ_STATUS, None)
-        if isinstance(outcome, bytes):
+        data, tail = b"", _READ_OK
+        if type(outcome) is bytes:
             data = outcome
         elif isinstance(outcome, Packed):
             data, tail = outcome.data, tail + _READ_COMPRESSOR + varint(outcome.compressor)

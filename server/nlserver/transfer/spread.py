@@ -16,20 +16,32 @@ _ITEMS_A_TURN: Final = 256
 async def spread(items: Sequence[T], work: Callable[[T], Awaitable[R]], at_once: int) -> list[R]:
     """What `work` gives for each item, in order, with at most `at_once` of them under way.
 
-    Items are taken from one row by a few tasks, so a thousand items cost no thousand tasks, and a second task starts
-    only once the first has to wait. `work` must answer expected failures as values: an exception ends everything.
+    Items are taken from one row by the caller and a few tasks, the first of which starts only once the caller has to
+    wait: where nothing waits there is no task at all. `work` must answer expected failures as values: an exception
+    ends everything.
     """
     results: dict[int, R] = {}
     row = deque(enumerate(items))
     if len(items) <= 1:
         await _take(row, work, results)
-    else:
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(at_once):
+        return list(results.values())
+    loop = asyncio.get_running_loop()
+    next_one: asyncio.Handle
+    async with asyncio.TaskGroup() as tasks:
+
+        def join() -> None:
+            # Called while everybody else waits.
+            nonlocal at_once, next_one
+            at_once -= 1
+            if row and at_once > 0:
                 tasks.create_task(_take(row, work, results))
-                await asyncio.sleep(0)
-                if not row:
-                    break
+                next_one = loop.call_soon(join)
+
+        next_one = loop.call_soon(join)
+        try:
+            await _take(row, work, results)
+        finally:
+            next_one.cancel()
     return [results[place] for place in range(len(items))]
 
 

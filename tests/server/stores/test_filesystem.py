@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -23,7 +24,8 @@ from nlserver.reapi.digest import EMPTY, Digest, Function, of
 from nlserver.spec import Site
 from nlserver.store import LocalFiles, Missing, Store
 from nlserver.stores.filesystem import Filesystem, FilesystemSpec
-from nlserver.streams import closing, gather
+from nlserver.streams import closing, gather, once
+from nlserver.transfer.spread import spread
 
 Files = Callable[..., Filesystem]
 BLOCK = 4096
@@ -110,6 +112,62 @@ async def test_a_reader_keeps_what_is_removed_or_replaced(files: Files) -> None:
         first = await anext(chunks)
         assert await store.remove(key)
         assert first + await gather(chunks, 1 << 30) == data
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_a_read_gives_the_whole_value_or_none_whatever_comes_and_goes_meanwhile(files: Files, seed: int) -> None:
+    random = Random(seed)
+    # Small ones are read at once, larger ones by threads; the limit has room for a part of them.
+    values = [blob(number, size) for number, size in enumerate((4, 1000, 1000, 60_000, 70_000, 200_000))]
+    stores = [files(EvictionPolicy(max_bytes=300_000)) for _ in range(2)]
+    found = 0
+
+    async def come_and_go() -> None:
+        for _ in range(200):
+            store, (key, data) = random.choice(stores), random.choice(values)
+            match random.randrange(4):
+                case 0:
+                    await store.remove(key)
+                case 1:
+                    await store.write(key, once(data))
+                case _:
+                    await store.put(key, data)
+
+    async def read(value: tuple[Digest, bytes]) -> None:
+        nonlocal found
+        key, data = value
+        try:
+            got = await random.choice(stores).get(key)
+        except Missing:
+            return
+        found += 1
+        assert got == data
+
+    async def read_many() -> None:
+        for _ in range(200):
+            await spread(random.choices(values, k=10), read, 4)
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(3):
+            tasks.create_task(come_and_go())
+            tasks.create_task(read_many())
+    assert found > 0
+
+
+async def test_a_small_value_is_read_at_once_and_leaves_no_file_open(files: Files) -> None:
+    store = files()
+    [key] = await put(store, 1, size=1000)
+    await store.put("nothing", b"")
+    before = os.listdir("/proc/self/fd")
+    for wanted, most in ((key, 1000), ("nothing", 0)):
+        reading = store.get(wanted, most)
+        with pytest.raises(StopIteration):
+            reading.send(None)
+    with pytest.raises(Error) as refused:
+        await store.get(key, 999)
+    assert refused.value.code is Code.RESOURCE_EXHAUSTED
+    assert os.listdir("/proc/self/fd") == before
 
 
 async def test_the_least_recently_used_go_first(files: Files, tmp_path: Path, clock: Any) -> None:

@@ -52,6 +52,39 @@ async def test_work_that_never_waits_lets_others_in_between() -> None:
     assert turns > 10
 
 
+async def test_where_nothing_waits_no_task_is_made() -> None:
+    before = asyncio.all_tasks()
+
+    async def work(item: int) -> int:
+        assert asyncio.all_tasks() == before
+        return item
+
+    assert await spread(range(100), work, 8) == list(range(100))
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
+async def test_whoever_is_cancelled_leaves_no_work_behind() -> None:
+    under_way: set[int] = set()
+    full = asyncio.Event()
+
+    async def work(item: int) -> None:
+        under_way.add(item)
+        if len(under_way) == 4:
+            full.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            under_way.discard(item)
+
+    task = asyncio.create_task(spread(range(10), work, 4))
+    await full.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not under_way
+
+
 async def test_an_exception_ends_everything() -> None:
     ended = asyncio.Event()
 
