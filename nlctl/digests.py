@@ -30,6 +30,7 @@ _RESOURCE_BEFORE: Final = re.compile(
 )
 _SCHEME: Final = re.compile(r"[a-z0-9+]+://[^/\s]*/?")
 _PREFIX: Final = re.compile(rf"{_HEX}{{8,63}}")
+_SHORTENED: Final = re.compile(rf"({_HEX}{{8,63}})(?:…|\.\.\.)({_HEX}{{0,63}})(?:[-/:]([0-9]{{1,19}}))?")
 _WRAPPED: Final = re.compile(r"\s*\n\s*")
 _SHA1_DIGITS: Final = 40
 _LOOK_BACK: Final = 400
@@ -47,9 +48,16 @@ class Found:
 
 @dataclass(frozen=True)
 class Prefix:
-    """The first digits of a hash, at least 8."""
+    """The first digits of a hash, at least 8; its last ones and the size where a shortened digest tells them."""
 
     digits: str
+    last: str = ""
+    size_bytes: int | None = None
+
+    def fits(self, hash_text: str, size_bytes: int) -> bool:
+        """Whether this digest may be meant."""
+        ends = hash_text.startswith(self.digits) and hash_text.endswith(self.last)
+        return ends and self.size_bytes in (None, size_bytes)
 
 
 def find(text: str) -> list[Found]:
@@ -59,7 +67,7 @@ def find(text: str) -> list[Found]:
 
 
 def parse(text: str) -> list[Found] | Prefix:
-    """What a DIGEST argument names: the digests in it, or a hash's first digits. Raises Fault BAD_DIGEST."""
+    """What a DIGEST argument names: the digests in it, or the ends of a hash. Raises Fault BAD_DIGEST."""
     if found := find(text):
         return found
     word = text.strip().lower()
@@ -67,6 +75,8 @@ def parse(text: str) -> list[Found] | Prefix:
         raise _bad(text, "40 hex digits are a SHA-1, as Git uses; the CAS names blobs by SHA256 or BLAKE3")
     if _PREFIX.fullmatch(word):
         return Prefix(word)
+    if match := _SHORTENED.fullmatch(word):
+        return Prefix(match[1], match[2], int(match[3]) if match[3] else None)
     raise _bad(text, _reason(word))
 
 

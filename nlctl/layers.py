@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -11,6 +11,7 @@ from nlserver.errors import Error
 from nlserver.reapi.digest import Digest
 
 from nlctl.admin import Admin
+from nlctl.faults import NO_STORE, Fault, fix
 
 T = TypeVar("T")
 _LAYER_SECONDS: Final = 2.0
@@ -44,7 +45,10 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of a store. Its figures are None where it does not count."""
+    """One layer of a store. Its figures are None where it does not count.
+
+    `roles` tells what it is used as: `cas`, `ac`, both or, where only other stores use it, nothing.
+    """
 
     part: str
     path: str
@@ -54,6 +58,12 @@ class Layer:
     size_bytes: int | None
     max_bytes: int
     can_list: bool
+    roles: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """How users name it: PART:STORE/LAYER."""
+        return f"{self.part}:{self.path}"
 
 
 @dataclass(frozen=True)
@@ -67,10 +77,10 @@ class Entry:
 
 def trace(sockets: dict[str, Path], digest: Digest) -> list[Sighting]:
     """What every layer of every part says of a blob, part by part. A part that is silent is one sighting."""
-    from nlserver.proto import admin_pb2, remote_execution_pb2
+    from nlserver.proto import admin_pb2
 
     request = admin_pb2.TraceBlobRequest(
-        digest=remote_execution_pb2.Digest(hash=digest.hash, size_bytes=digest.size_bytes),
+        digest=_message(digest),
         digest_function=int(digest.function),  # type: ignore[arg-type]
         timeout_seconds=_LAYER_SECONDS,
     )
@@ -93,13 +103,47 @@ def layers_of(part: str, admin: Admin) -> list[Layer]:
     """Every layer of this part, parents first, over a connection that stays open. Raises Error."""
     from nlserver.proto import admin_pb2
 
-    row = list(admin.call("ListStores", admin_pb2.ListStoresRequest()).stores)
+    roots = admin.call("ListStores", admin_pb2.ListStoresRequest()).stores
+    row = [(node, tuple(node.roles)) for node in roots]
     found: list[Layer] = []
     while row:
-        node = row.pop(0)
-        found.append(_layer(part, node))
-        row[:0] = node.children
+        node, roles = row.pop(0)
+        found.append(_layer(part, node, roles))
+        row[:0] = [(child, _roles_below(child.path, roles)) for child in node.children]
     return found
+
+
+def named(known: Sequence[Layer], asked: str) -> Layer:
+    """The layer of this name. Raises Fault NO_STORE with those that there are."""
+    for layer in known:
+        if layer.name == asked:
+            return layer
+    there = [layer.name for layer in known]
+    raise Fault(
+        NO_STORE,
+        f"there is no store {asked!r} here",
+        why=f"there are: {', '.join(there) or 'none'}",
+        fixes=[fix("name one of them")],
+    )
+
+
+def read(socket: Path, path: str, digest: Digest) -> Iterator[bytes]:
+    """The bytes that a layer holds for a digest, in chunks. Raises Error, NOT_FOUND when it holds none."""
+    from nlserver.proto import admin_pb2
+
+    request = admin_pb2.ReadBlobRequest(store=path, digest=_message(digest), digest_function=int(digest.function))  # type: ignore[arg-type]
+    with Admin(str(socket)) as admin:
+        for page in admin.stream("ReadBlob", request):
+            yield page.data
+
+
+def remove(socket: Path, path: str, digest: Digest) -> bool:
+    """Let a layer, and what is below it, forget a value; False when it was absent. Raises Error."""
+    from nlserver.proto import admin_pb2
+
+    request = admin_pb2.RemoveBlobRequest(store=path, digest=_message(digest), digest_function=int(digest.function))  # type: ignore[arg-type]
+    with Admin(str(socket)) as admin:
+        return bool(admin.call("RemoveBlob", request).removed)
 
 
 def entries(socket: Path, path: str, prefix: str, limit: int) -> list[Entry]:
@@ -110,6 +154,12 @@ def entries(socket: Path, path: str, prefix: str, limit: int) -> list[Entry]:
     with Admin(str(socket)) as admin:
         pages = admin.stream("ListBlobs", request)
         return [Entry(one.key, one.size_bytes, _seconds(one.used)) for page in pages for one in page.blobs]
+
+
+def _message(digest: Digest) -> Any:
+    from nlserver.reapi.tree import message_of
+
+    return message_of(digest)
 
 
 def _each(sockets: dict[str, Path], ask: Callable[[str, Admin], T], failed: Callable[[str, Error], T]) -> Sequence[T]:
@@ -139,7 +189,12 @@ def _sighting(part: str, message: Any) -> Sighting:
     )
 
 
-def _layer(part: str, node: Any) -> Layer:
+def _roles_below(path: str, roles: tuple[str, ...]) -> tuple[str, ...]:
+    """An action cache that checks completeness has the CAS among its layers."""
+    return ("cas",) if path.rpartition("/")[2] == "cas_store" else roles
+
+
+def _layer(part: str, node: Any, roles: tuple[str, ...]) -> Layer:
     return Layer(
         part,
         node.path,
@@ -149,6 +204,7 @@ def _layer(part: str, node: Any) -> Layer:
         node.size_bytes if node.is_counted else None,
         node.max_bytes,
         node.can_list,
+        roles,
     )
 
 

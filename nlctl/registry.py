@@ -150,13 +150,31 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         wraps=True,
         level=Level.STANDARD,
     ),
-    ("cas", "get"): Leaf("cas_get", "Fetch a blob, verified", USE, frozenset({"-O", "--out"}), level=Level.STANDARD),
+    ("cas", "get"): Leaf(
+        "cas_get",
+        "Fetch a blob, verified, and decode it",
+        USE,
+        frozenset({"-O", "--out", "--as", "--range", "--from"}),
+        level=Level.STANDARD,
+    ),
     ("cas", "put"): Leaf("cas_put", "Upload files and directories", USE, level=Level.STANDARD),
     ("cas", "stat"): Leaf("cas_stat", "Which blobs are there", USE, level=Level.STANDARD),
+    ("cas", "missing"): Leaf("cas_missing", "Those of many digests that the CAS lacks", USE, level=Level.STANDARD),
+    ("cas", "tree"): Leaf(
+        "cas_tree",
+        "Draw a directory, and find what is missing",
+        USE,
+        frozenset({"--depth"}),
+        level=Level.STANDARD,
+    ),
     ("cas", "why"): Leaf("cas_why", "Where a blob is, layer by layer", USE, frozenset({"--name"}), level=Level.ADMIN),
     ("cas", "ls"): Leaf(
         "cas_ls", "What a store holds", USE, frozenset({"--store", "--limit", "--name"}), level=Level.ADMIN
     ),
+    ("ac", "get"): Leaf(
+        "ac_get", "The result of an action", USE, frozenset({"-O", "--out", "--from"}), level=Level.STANDARD
+    ),
+    ("ac", "check"): Leaf("ac_check", "Whether all that a result names is there", USE, level=Level.STANDARD),
     ("bench",): Leaf(
         "bench",
         "Measure a server, next to bare gRPC on this machine",
@@ -243,6 +261,7 @@ COMMANDS.update({alias: COMMANDS[meant] for alias, meant in ALIASES.items()})
 GROUPS: Final[dict[str, str]] = {
     "cas": "Blobs: the content-addressable storage",
     "action": "Commands with their inputs, run by workers",
+    "ac": "Results of actions: the action cache",
     "workers": "The machines that run actions",
     "ops": "Executions: what clients asked to be run",
     "config": "Config files: writing, judging, explaining, comparing",

@@ -62,7 +62,8 @@ def _one(session: Session, word: str, function: Function) -> list[Digest]:
 def _one_text(session: Session, text: str, function: Function) -> list[Digest]:
     parsed = parse(text)
     if isinstance(parsed, Prefix):
-        return [_chosen(parsed.digits, _matching(session, parsed.digits, function))]
+        matching = _matching(session, parsed.digits, function)
+        return [_chosen(parsed.digits, [one for one in matching if parsed.fits(one.hash, one.size_bytes)])]
     return [_sized(session, one, function) for one in parsed]
 
 

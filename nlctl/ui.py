@@ -263,6 +263,10 @@ class Ui:
         unicode = _shows(self._out, "✓✗")
         return {True: "✓" if unicode else "ok", False: "✗" if unicode else "xx", None: "!" if unicode else "!!"}[good]
 
+    def digest(self, shown: Item) -> str:
+        """A digest of a document within a text: whole in a pipe, its two ends on a terminal."""
+        return short_digest(shown) if self.out_is_terminal else _field(shown)
+
     def bold(self, text: str) -> str:
         """Text that stands out on a terminal."""
         return self._style(text, "1", self._out_color)
@@ -304,7 +308,12 @@ class Ui:
 
     def _table(self, rows: Sequence[Item], columns: Sequence[Column]) -> None:
         cells = [[_human(column, row[column.key]) for column in columns] for row in rows]
-        widths = [max(len(line[n]) for line in [[c.header for c in columns], *cells]) for n in range(len(columns))]
+        widths = _widths(columns, cells)
+        room = _columns(self._out) if self.out_is_terminal else None
+        if room is not None and sum(widths) + 2 * len(widths) - 2 > room:
+            # A digest may be shortened where a person reads, and the short form is taken as an argument, too.
+            cells = [[_human(column, row[column.key], short=True) for column in columns] for row in rows]
+            widths = _widths(columns, cells)
         header = "  ".join(c.header.ljust(w) for c, w in zip(columns, widths, strict=True)).rstrip()
         self._line(self.bold(header))
         for line in cells:
@@ -378,8 +387,23 @@ def human_properties(properties: Mapping[str, Sequence[str]]) -> str:
     return " ".join(f"{name}={','.join(values)}" for name, values in properties.items() if any(values))
 
 
-def _human(column: Column, value: Any) -> str:
-    text = column.human(value) if column.human else _field(value)
+def short_digest(shown: Item) -> str:
+    """The two ends of a digest of a document, as `nlctl.digests` takes it back."""
+    return f"{shown['hash'][:8]}…{shown['hash'][-4:]}/{shown['size_bytes']}"
+
+
+def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
+    headers = [column.header for column in columns]
+    return [max(len(line[n]) for line in [headers, *cells]) for n in range(len(columns))]
+
+
+def _human(column: Column, value: Any, *, short: bool = False) -> str:
+    if column.human:
+        text = column.human(value)
+    elif short and isinstance(value, Mapping) and "hash" in value:
+        text = short_digest(value)
+    else:
+        text = _field(value)
     return text.translate(_CONTROLS) or "-"
 
 
@@ -449,10 +473,15 @@ def _shows(stream: TextIO, text: str) -> bool:
 
 
 def _width() -> int:
+    return _columns(sys.stderr) or 80
+
+
+def _columns(stream: TextIO) -> int | None:
+    """How wide this terminal is, None where it does not tell."""
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        return os.get_terminal_size(stream.fileno()).columns or None
     except (OSError, ValueError):
-        return 80
+        return None
 
 
 def silence(stream: TextIO) -> None:

@@ -65,6 +65,22 @@ def test_the_first_digits_of_a_hash_are_a_prefix(text: str, digits: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "prefix"),
+    [
+        ("7fd25e01…5a82/148", Prefix("7fd25e01", "5a82", 148)),
+        ("7FD25E01...5A82-148", Prefix("7fd25e01", "5a82", 148)),
+        ("7fd25e01…/148", Prefix("7fd25e01", "", 148)),
+        ("7fd25e01…", Prefix("7fd25e01")),
+    ],
+)
+def test_a_digest_that_a_terminal_shortened_is_taken_back(text: str, prefix: Prefix) -> None:
+    assert parse(text) == prefix
+    assert prefix.fits(H, 148)
+    assert not prefix.fits(G, 148)
+    assert not Prefix("7fd25e01", "5a82", 148).fits(H, 149)
+
+
+@pytest.mark.parametrize(
     ("text", "why"),
     [
         ("not a digest", "no hash in it"),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
+import struct
+import termios
 
 import pytest
 
@@ -62,6 +66,16 @@ def test_a_terminal_gets_a_table_with_whole_digests() -> None:
     assert "DIGEST" in header
     assert f"{DIGEST['hash']}/148" in first
     assert "148 B" in first
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(120, f"{DIGEST['hash']}/148"), (80, "7fd25e01…5e01/148")])
+def test_a_digest_is_shortened_only_on_a_terminal_that_is_too_narrow(columns: int, shown: str) -> None:
+    main, other = os.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with open(main, "rb", buffering=0) as screen, open(other, "w", encoding="utf-8") as terminal:
+        Ui(Display(color="never"), {}, terminal, Pipe()).items("s/v1", ROWS[:1], COLUMNS)
+        terminal.flush()
+        assert screen.read(1000).decode().splitlines()[1].startswith(f"{shown}  yes")
 
 
 def test_json_is_one_document_with_items_and_every_key() -> None:
