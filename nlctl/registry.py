@@ -97,6 +97,13 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("workers", "uncordon"): Leaf(
         "workers_uncordon", "Give workers work again", LOOK, frozenset({"--name"}), level=Level.ADMIN
     ),
+    ("workers", "add"): Leaf(
+        "workers_add",
+        "More workers, with properties of their own on demand",
+        LOOK,
+        frozenset({"--property", "--wait-timeout", "--name"}),
+        level=Level.LOCAL,
+    ),
     ("workers", "kill"): Leaf(
         "workers_kill", "End workers at once", LOOK, frozenset({"--signal", "--name"}), level=Level.LOCAL
     ),

@@ -9,7 +9,7 @@ from nlserver.errors import Error
 from nlserver.reapi.digest import Digest, Function, digest_of
 from nlserver.reapi.times import Time, moment_of
 
-from nlctl.faults import NO_WORKER, NOT_RUN, UNSUPPORTED, Fault, fix
+from nlctl.faults import NO_WORKER, NOT_RUN, UNSUPPORTED, Fault, Fix, fix
 from nlctl.launch.wish import AIM
 from nlctl.session import Session, Target
 from nlctl.ui import human_span
@@ -70,9 +70,16 @@ def refuse_what_no_worker_can(target: Target, wanted: Iterable[tuple[str, str]])
             why="\n".join(f"{one.worker} {one.reason}" for one in found.workers[:_SHOWN]),
             fixes=[
                 fix("drop or change a --platform", "nlctl", "workers", "match", *map("=".join, asked)),
+                *_adding(asked),
                 fix("see what is offered", "nlctl", "workers", "ls"),
             ],
         )
+
+
+def _adding(asked: Iterable[tuple[str, str]]) -> list[Fix]:
+    """The command that adds a worker for these properties, where one can be had here."""
+    words = [word for name, value in asked if name != AIM for word in ("--property", f"{name}={value}")]
+    return [fix("add a worker that offers it", "nlctl", "workers", "add", *words)] if words else []
 
 
 async def performed(

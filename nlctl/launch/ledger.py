@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,7 +32,8 @@ class Record:
     """A cluster as it was last brought up: the names of its workers, the oldest first, and more.
 
     `generated` holds the fingerprint of each config as we wrote it. `proven` tells that a canary came back from every
-    worker in this shape; a command that was killed halfway leaves it false.
+    worker in this shape; a command that was killed halfway leaves it false. `offers` are further properties by worker
+    and name, `knows` all names that ever were offered: that workers go changes nothing for the scheduler.
     """
 
     name: str
@@ -43,10 +44,21 @@ class Record:
     generated: Mapping[str, str] = field(default_factory=dict)
     cas_processes: int = 1
     proven: bool = False
+    offers: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    knows: tuple[str, ...] = ()
 
     def wish(self, data: Path) -> Wish:
         """The shape in which it was."""
-        return Wish(self.name, self.workers, self.cas_size, self.ports, data, cas_processes=self.cas_processes)
+        return Wish(
+            self.name,
+            self.workers,
+            self.cas_size,
+            self.ports,
+            data,
+            cas_processes=self.cas_processes,
+            offers=self.offers,
+            knows=self.knows,
+        )
 
 
 class Ledger:
@@ -101,6 +113,7 @@ class Ledger:
         # Clusters of earlier versions have no such number.
         values["cas_processes"] = document.get("cas_processes", 1)
         values["proven"] = document.get("proven", False)
+        values["offers"], values["knows"] = document.get("offers", {}), tuple(document.get("knows", ()))
         values["workers"] = resized((), workers) if document["schema"] == _COUNTED else tuple(workers)
         return Record(ports=Ports(**document["ports"]), **values)
 

@@ -15,6 +15,7 @@ from nlctl.launch import ports as machine
 from nlctl.launch.backend import Backend, Report
 from nlctl.launch.backends.processes import Processes, lost, tail
 from nlctl.launch.ledger import Ledger, Record, write
+from nlctl.launch.offers import Offers, config_text
 from nlctl.launch.plan import Running, Sign, Step, steps
 from nlctl.launch.plan import Wanted as Planned
 from nlctl.launch.process import end
@@ -28,7 +29,6 @@ from nlctl.launch.wish import (
     checked_processes,
     fingerprint,
     members,
-    rendered,
     resized,
     workers_of,
 )
@@ -46,7 +46,8 @@ _ISA: Final = {"x86_64": "x86-64"}
 class Asked:
     """What is asked of `up`; None keeps what the cluster has, or the default.
 
-    `idle` are the workers that go before others; without `prove` no canary runs.
+    `idle` are the workers that go before others; without `prove` no canary runs. `offers` are what new workers offer
+    beside the properties of the template.
     """
 
     workers: int | None = None
@@ -58,6 +59,7 @@ class Asked:
     keep_on_fail: bool = False
     idle: Collection[str] = ()
     prove: bool = True
+    offers: Offers = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -142,14 +144,17 @@ def plan(ledger: Ledger, asked: Asked, reports: Sequence[Report] | None) -> Plan
     notes: list[str] = []
     before = record.ports if record else None
     chosen = _ports(asked.base_port, before, running=bool(reports), notes=notes)
+    workers = _workers(asked, record)
     wish = Wish(
         ledger.name,
-        _workers(asked, record),
+        workers,
         asked.cas_size or (record.cas_size if record else DEFAULT_CAS_SIZE),
         chosen,
         ledger.data,
         _isa(),
         _cas_processes(asked, record),
+        _offers(asked, record, workers),
+        tuple(dict.fromkeys([*(record.knows if record else ()), *asked.offers])),
     )
     generated = record.generated if record else {}
     configs = [_config(member, ledger.config(member.name), generated) for member in members(wish)]
@@ -164,6 +169,13 @@ def _workers(asked: Asked, record: Record | None) -> tuple[str, ...]:
     names = record.workers if record else ()
     count = asked.workers if asked.workers is not None else len(names) if record else DEFAULT_WORKERS
     return resized(names, count, asked.idle)
+
+
+def _offers(asked: Asked, record: Record | None, workers: Sequence[str]) -> dict[str, Offers]:
+    """What each worker offers: those that there were as before, new ones as asked."""
+    old, before = (record.offers, record.workers) if record else ({}, ())
+    made = {name: old.get(name, {}) if name in before else asked.offers for name in workers}
+    return {name: offered for name, offered in made.items() if offered}
 
 
 def _cas_processes(asked: Asked, record: Record | None) -> int:
@@ -210,7 +222,7 @@ def _fixed(base: str, ours: Ports | None) -> Ports:
 
 def _config(member: Member, path: Path, generated: Mapping[str, str]) -> Config:
     """What this member shall run with: our text, unless a person changed the file and we want no change."""
-    text = rendered(template(member.template), member.values)
+    text = config_text(member, template(member.template))
     ours = fingerprint(text)
     recorded = generated.get(member.name)
     try:
@@ -303,7 +315,8 @@ class Reconciliation:
         wish = made.wish
         created = old.created if old else time.time()
         shape = (wish.name, wish.workers, wish.cas_size, wish.ports)
-        self._ledger.save(Record(*shape, created, generated, wish.cas_processes, proven))
+        properties = (wish.offers, wish.knows)
+        self._ledger.save(Record(*shape, created, generated, wish.cas_processes, proven, *properties))
 
     def _until_proven(self, made: Plan) -> None:
         importing = threading.Thread(target=_import_canary, name="import")

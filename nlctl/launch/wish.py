@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +44,8 @@ class Ports:
 class Wish:
     """The asked shape of a cluster. `workers` are their names, the oldest first; `data` is the folder that its stores
     and workers write in, `isa` what workers offer as ISA, `cas_processes` how many processes serve the CAS.
+
+    `offers` are the values of further properties by worker and name, `knows` the names that the scheduler compares.
     """
 
     name: str
@@ -53,11 +55,16 @@ class Wish:
     data: Path
     isa: str = "x86-64"
     cas_processes: int = 1
+    offers: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    knows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Member:
-    """One part: its template and the values for it, the members that must be ready first, where it listens."""
+    """One part: its template and the values for it, the members that must be ready first, where it listens.
+
+    `offers` and `knows` are properties beside those of the template: of a worker its own, of a scheduler all.
+    """
 
     name: str
     template: str
@@ -66,6 +73,8 @@ class Member:
     ports: tuple[int, ...] = ()
     summary: str = ""
     processes: int = 1
+    offers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    knows: tuple[str, ...] = ()
 
 
 def cas_processes(cores: int) -> int:
@@ -129,6 +138,7 @@ def members(wish: Wish) -> list[Member]:
         },
         ports=(ports.scheduler, ports.worker_api),
         summary=f"grpc://{HOST}:{ports.scheduler}   worker API and admin on :{ports.worker_api}",
+        knows=wish.knows,
     )
     return [cas, scheduler, *(_worker(name, wish, endpoints) for name in wish.workers)]
 
@@ -150,6 +160,7 @@ def _worker(name: str, wish: Wish, endpoints: Mapping[str, str]) -> Member:
         },
         after=("cas", "scheduler"),
         summary="fast tier shared by the workers, slow tier -> cas",
+        offers=wish.offers.get(name, {}),
     )
 
 

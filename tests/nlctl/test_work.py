@@ -87,6 +87,52 @@ class TestKill:
         assert "is no signal" in cluster("workers", "kill", "worker-1", "--signal", "NICE", code=2).err
 
 
+class TestAdd:
+    """More of them, with properties of their own."""
+
+    def test_a_worker_with_a_property_of_its_own_comes_and_the_others_stay(self, cluster: Cli) -> None:
+        before = {one["name"]: one["pid"] for one in items(cluster, "ps")}
+        refused = cluster("run", "--platform", "ISA=arm64", "-o", "json", "--", "true", code=125).fault
+        add = next(one["command"] for one in refused["fix"] if "add" in one["command"])
+        planned = valid(cluster(*add[1:], "--dry-run", "-o", "json").document)["item"]
+        assert (planned["added"], planned["properties"]) == (["worker-3"], {"ISA": ["arm64"]})
+        assert {one["name"] for one in items(cluster, "ps")} == before.keys()
+        try:
+            assert valid(cluster(*add[1:], "-o", "json").document)["item"]["added"] == ["worker-3"]
+            ran = cluster("run", "--platform", "ISA=arm64", "-o", "json", "--", "true").document["item"]
+            assert ran["worker"].startswith("worker-3")
+            after = {one["name"]: one["pid"] for one in items(cluster, "ps")}
+            assert {name: after[name] for name in before} == before
+            assert cluster("up").err.count("already matches") == 1
+        finally:
+            cluster("scale", "2")
+        assert {one["name"]: one["pid"] for one in items(cluster, "ps")} == before
+
+    def test_a_name_that_the_scheduler_does_not_know_is_compared_from_then_on(self, cluster: Cli, held: Held) -> None:
+        running, gate = held
+        words = ("workers", "add", "--property", "gpu=a100")
+        refused = cluster(*words, code=2)
+        assert "NL-USE-104" in refused.err
+        assert "1 actions that wait or run begin again" in refused.err
+        gate.touch()
+        running.communicate(timeout=LIMIT)
+        until(lambda: not items(cluster, "ops", "ls"))
+        before = {one["name"]: one["pid"] for one in items(cluster, "ps")}
+        try:
+            cluster(*words)
+            rows = items(cluster, "workers", "match", "gpu=a100")
+            assert {one["worker"] for one in rows if one["verdict"] == "now"} == {"worker-3"}
+            changed = {one["name"]: one["pid"] for one in items(cluster, "ps")}
+            assert {name for name in before if changed[name] != before[name]} == {"scheduler"}
+        finally:
+            cluster("scale", "2")
+        assert {one["name"]: one["pid"] for one in items(cluster, "ps")}["scheduler"] == changed["scheduler"]
+
+    def test_no_property_and_no_number_are_said(self, cluster: Cli) -> None:
+        assert "cannot be" in cluster("workers", "add", "--property", "gpu", code=2).err
+        assert "NL-USE-101" in cluster("workers", "add", "0", code=2).err
+
+
 class TestOperations:
     """One of them in full, as it goes, and those of one client."""
 
