@@ -87,9 +87,14 @@ class Listener:
         # Only this process can reach the server behind the door: once the name is gone, what leads to the socket is
         # this descriptor, and a kill leaves no litter.
         with tempfile.TemporaryDirectory(prefix="nlserver-") as private:
-            self._server.add_insecure_port(f"unix:{private}/grpc")
-            await self._server.start()
-            self._backend = os.open(f"{private}/grpc", os.O_PATH | os.O_CLOEXEC)
+            # gRPC takes no more than 107 bytes for a socket's path: the folder's descriptor stands for the folder.
+            folder = os.open(private, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                self._server.add_insecure_port(f"unix:/proc/self/fd/{folder}/grpc")
+                await self._server.start()
+                self._backend = os.open(f"{private}/grpc", os.O_PATH | os.O_CLOEXEC)
+            finally:
+                os.close(folder)
         tls = Certificates(self._spec.tls).context() if self._spec.tls else None
         self._front = Front(f"/proc/self/fd/{self._backend}", self._routes, tls)
         await self._front.start(listening)

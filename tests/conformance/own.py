@@ -146,9 +146,10 @@ class Process:
 class Own:
     """A server with everything that we serve, and the workers that are started for it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self._folder = folder
-        self.server = Process("server", HERE / "server.json5", folder / "server")
+        self._environment = environment
+        self.server = Process("server", HERE / "server.json5", folder / "server", **environment)
         self.address, self.private_address, self.identified_address, self.hand_address = self.server.addresses
         self.workers: list[Process] = []
 
@@ -159,7 +160,13 @@ class Own:
             name,
             HERE / "worker.json5",
             self._folder / name,
-            **{"CAS": self.address, "WORKER_API": self.private_address, "WORKER_NAME": name, **environment},
+            **{
+                "CAS": self.address,
+                "WORKER_API": self.private_address,
+                "WORKER_NAME": name,
+                **self._environment,
+                **environment,
+            },
         )
         self.workers.append(worker)
         return worker

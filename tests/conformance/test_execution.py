@@ -42,7 +42,7 @@ from tests.conformance.actions import (
 from tests.conformance.catalogue import rule
 from tests.conformance.hands import hands
 from tests.conformance.own import HAND_INSTANCE, HERE, Own, Process
-from tests.conformance.target import Code, Target, digest, fresh, not_applicable, refused, rx
+from tests.conformance.target import Code, Target, digest, fresh, not_applicable, refused, rx, until
 
 BIRTH = "cat /proc/sys/kernel/random/uuid"
 """Prints something else in each run."""
@@ -537,6 +537,28 @@ def test_a_server_that_was_restarted_lets_clients_begin_again(own: Own, tmp_path
         assert broken[0] in (Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.CANCELLED)
         assert end == "kill" or broken == [Code.UNAVAILABLE]
         target.close()
+
+
+@rule("EXE-43")
+def test_an_action_whose_worker_is_started_again_in_its_middle_ends_well(own: Own, tmp_path: Path) -> None:
+    site = Own(tmp_path / "site")
+    target = Target(site.address, "")
+    log, gate = tmp_path / "log", tmp_path / "gate"
+    try:
+        script = f"echo begun >> {log}; while [ ! -e {gate} ]; do sleep 0.05; done; echo done"
+        watched = execute(target, shell(target, script))
+        site.start_worker()
+        assert until(lambda: log.exists())
+        site.workers.pop().kill()
+        # In the same directories, where the other left everything.
+        site.start_worker()
+        assert until(lambda: log.read_text() == "begun\nbegun\n")
+        gate.touch()
+        assert stdout(target, watched.end()) == "done\n"
+    finally:
+        gate.touch()
+        target.close()
+        site.close()
 
 
 def how(watched: Run) -> grpc.StatusCode:

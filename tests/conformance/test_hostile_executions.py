@@ -20,6 +20,7 @@ from tests.conformance.actions import (
     INVALID,
     PRECONDITION,
     STAGE,
+    TIMED_OUT,
     Run,
     action,
     blob,
@@ -37,6 +38,7 @@ from tests.conformance.catalogue import departure, rule
 from tests.conformance.hands import hands
 from tests.conformance.own import HAND_INSTANCE, Own
 from tests.conformance.target import Code, Target, digest, fresh, refused, rx, until
+from tests.faults.clock import Clock
 
 lro = operations_pb2
 MIB = 1 << 20
@@ -301,6 +303,34 @@ def test_cancelling_at_the_very_end_has_one_end(target: Target, worker: None) ->
         canceller.join()
         assert response.status.code in (0, CANCELLED)
         assert wait(target, watched.name).end() == response
+
+
+@rule("HX-38")
+@pytest.mark.real
+@pytest.mark.parametrize("seconds", [86_400, -86_400, 400 * 86_400])
+def test_a_clock_that_jumps_ends_no_action_and_saves_none_from_its_time_limit(
+    own: Own, tmp_path: Path, seconds: int
+) -> None:
+    clock = Clock(tmp_path / "clock")
+    site = Own(tmp_path / "site", **clock.environment)
+    target = Target(site.address, "")
+    gate = tmp_path / "gate"
+    try:
+        site.start_worker()
+        waits = shell(target, f"while [ ! -e {gate} ]; do sleep 0.05; done; echo done", seconds=600)
+        waiting = execute(target, waits)
+        endless = execute(target, shell(target, "sleep 1000", seconds=3))
+        for run_ in (waiting, endless):
+            run_.until(STAGE.EXECUTING)
+        clock.move(seconds)
+        assert endless.end().status.code == TIMED_OUT
+        assert still_works(target)
+        gate.touch()
+        assert stdout(target, waiting.end()) == "done\n"
+    finally:
+        gate.touch()
+        target.close()
+        site.close()
 
 
 @rule("HX-39")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -66,6 +68,19 @@ async def _status(address: str, service: str) -> grpc.aio.AioRpcError:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=service))
     return caught.value
+
+
+async def test_a_directory_of_temporary_files_may_have_a_path_longer_than_that_of_a_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("long" * 30)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    listener = Listener(_spec(), [Hostile()], [_route])
+    await listener.start()
+    assert (await _status(listener.address, "x")).code() is grpc.StatusCode.NOT_FOUND
+    assert list(deep.iterdir()) == []
+    await listener.stop(0)
 
 
 async def test_an_error_arrives_with_its_code_and_sentence(address: str) -> None:
