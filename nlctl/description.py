@@ -39,6 +39,11 @@ LIVE_OPTIONS: Final = {
     "--worker": "workers",
 }
 FILES: Final = "files"
+CHOICES: Final = {
+    "shell": ("bash", "zsh", "fish", "powershell"),
+    "suite": ("cas", "ac", "exec", "mix", "startup"),
+}
+"""Arguments of these names, which a command checks itself so that its message is ours, and what they may be."""
 _DURATIONS: Final = ("--timeout", "--deadline", "--grace", "--since", "--until", "--duration", "--interval", "--every")
 
 
@@ -184,7 +189,8 @@ def _metavar(one: Parameter, long: str) -> str:
 
 
 def _choices(one: Parameter) -> tuple[str, ...]:
-    return tuple(str(choice) for choice in getattr(one.type, "choices", ()))
+    named = CHOICES.get(one.name or "", ()) if one.param_type_name == "argument" else ()
+    return tuple(str(choice) for choice in getattr(one.type, "choices", named))
 
 
 def _is_path(one: Parameter) -> bool:

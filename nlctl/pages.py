@@ -37,6 +37,15 @@ def read(shelf: Shelf, name: str) -> str | None:
         return None
 
 
+def beside(folder: str, name: str) -> str:
+    """A shipped file: in this package of a wheel, at the top of a checkout otherwise. Raises FileNotFoundError."""
+    for place in (_path(folder, name), os.path.join(os.path.dirname(_HERE), folder, name)):
+        if os.path.exists(place):
+            with open(place, encoding="utf-8") as file:
+                return file.read()
+    raise FileNotFoundError(f"{folder}/{name} is missing from this installation")
+
+
 def explained(code: str) -> str | None:
     """The page of an error code as people read it; the code may be in lower case."""
     page = read(CODES, code.upper())

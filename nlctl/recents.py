@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,11 @@ _MOST: Final = 200
 def remember(state: Path, kind: str, digests: Mapping[str, Digest]) -> None:
     """Keep one event: its digests by role (`action`, `stdout`, a path), the main one first."""
     lines = _lines(state)[-(_MOST - 1) :]
-    document = {"kind": kind, "digests": {role: as_json(digest) for role, digest in digests.items()}}
+    document = {
+        "kind": kind,
+        "when": int(time.time()),
+        "digests": {role: as_json(digest) for role, digest in digests.items()},
+    }
     state.mkdir(parents=True, exist_ok=True)
     write(state / "recents.jsonl", "\n".join([*lines, json.dumps(document)]) + "\n")
 

@@ -5,13 +5,13 @@ A *context* is anything that has a name: a cluster that runs here, or one elsewh
 
 from __future__ import annotations
 
-import os
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from nlctl import homes
 from nlctl.arguments import Invocation, Origin, Rank
 from nlctl.contexts import SCHEMES, Access, Address, Context, Contexts, config_home
 from nlctl.faults import CONTEXT_TAKEN, NO_CONTEXT, NOT_RUNNING, UNCONFIRMED, UNSUPPORTED, USAGE, Fault, fix
@@ -55,8 +55,7 @@ class Target:
 
 def state_home(environment: Mapping[str, str]) -> Path:
     """`$XDG_STATE_HOME/nlctl`."""
-    base = environment.get("XDG_STATE_HOME") or os.path.join(environment.get("HOME") or "/", ".local", "state")
-    return Path(base).absolute() / "nlctl"
+    return Path(homes.state(environment))
 
 
 class Session:

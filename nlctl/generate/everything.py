@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from nlctl.generate import help_pages
+from nlctl.generate import completions, help_pages
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 """The checkout: files are generated there and nowhere else."""
@@ -16,7 +16,7 @@ _OWNED: Final = ("nlctl/pages/help/*.txt",)
 
 def wanted() -> dict[str, str]:
     """Every path in the repository that is generated, and its text."""
-    return help_pages.files()
+    return {**help_pages.files(), **completions.files()}
 
 
 def stale(files: Mapping[str, str]) -> Iterator[str]:
