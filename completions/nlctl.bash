@@ -2,9 +2,9 @@
 
 _nlctl_commands() {
     case "$1" in
-        '') REPLY='up down scale restart status ps logs workers ops queue events run cas ac bench config bazelrc context top metrics version explain help completion action' ;;
+        '') REPLY='up down scale restart status ps logs workers ops queue events run action cas ac bench config bazelrc context top metrics version explain help completion' ;;
         'cas') REPLY='get put stat missing tree why ls' ;;
-        'action') REPLY='run' ;;
+        'action') REPLY='show inputs diff replay determinism local run' ;;
         'ac') REPLY='get check' ;;
         'workers') REPLY='ls show drain cordon uncordon add kill match logs' ;;
         'ops') REPLY='ls show watch cancel' ;;
@@ -40,6 +40,12 @@ _nlctl_options() {
         'queue explain') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'events') REPLY='-f --follow --level --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'run') REPLY='--input --fetch --output --out-dir --env --platform --on --no-cache --action-timeout --detach -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'action show') REPLY='--blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'action inputs') REPLY='--blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'action diff') REPLY='--blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'action replay') REPLY='--times --on --no-cache -n --dry-run --blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'action determinism') REPLY='--times --on -n --dry-run --blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'action local') REPLY='--shell --keep --blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'cas get') REPLY='-O --out --as --range --from --blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'cas put') REPLY='--blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'cas stat') REPLY='--blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -121,6 +127,10 @@ _nlctl_value() {
         'run --platform') REPLY='?' ;;
         'run --on') REPLY='@workers' ;;
         'run --action-timeout') REPLY='?' ;;
+        'action replay --times') REPLY='?' ;;
+        'action replay --on') REPLY='@workers' ;;
+        'action determinism --times') REPLY='?' ;;
+        'action determinism --on') REPLY='@workers' ;;
         'cas get -O' | 'cas get --out') REPLY='files' ;;
         'cas get --as') REPLY='?' ;;
         'cas get --range') REPLY='?' ;;

@@ -3,9 +3,9 @@
 
 _nlctl_commands() {
     case "$1" in
-        '') found=('up:Start a cluster, or bring it to the asked shape' 'down:Stop a cluster; --wipe removes its data' 'scale:More workers, or fewer without losing their work' 'restart:Start parts anew, on demand one after the other' 'status:Is it healthy, and what needs attention' 'ps:The processes of a cluster' 'logs:What the parts say' 'workers:The machines that run actions' 'ops:Executions: what clients asked to be run' 'queue:What waits for a worker, and why' 'events:What happened in the parts, and what happens' 'run:Run a command on a worker' 'cas:Blobs: the content-addressable storage' 'ac:Results of actions: the action cache' 'bench:Measure a server, next to bare gRPC on this machine' 'config:Config files: writing, judging, explaining, comparing' 'bazelrc:The .bazelrc lines for this cluster' 'context:Clusters by name: those here, and servers elsewhere' 'top:A cluster at work, live' 'metrics:Every counter and gauge, for people and for Prometheus' 'version:Versions of this tool and of the parts' 'explain:What an error code means, and what to do' 'help:Topics, commands and schemas' 'completion:Completion for bash, zsh, fish and PowerShell' 'action:Commands with their inputs, run by workers') ;;
+        '') found=('up:Start a cluster, or bring it to the asked shape' 'down:Stop a cluster; --wipe removes its data' 'scale:More workers, or fewer without losing their work' 'restart:Start parts anew, on demand one after the other' 'status:Is it healthy, and what needs attention' 'ps:The processes of a cluster' 'logs:What the parts say' 'workers:The machines that run actions' 'ops:Executions: what clients asked to be run' 'queue:What waits for a worker, and why' 'events:What happened in the parts, and what happens' 'run:Run a command on a worker' 'action:Commands with their inputs, run by workers' 'cas:Blobs: the content-addressable storage' 'ac:Results of actions: the action cache' 'bench:Measure a server, next to bare gRPC on this machine' 'config:Config files: writing, judging, explaining, comparing' 'bazelrc:The .bazelrc lines for this cluster' 'context:Clusters by name: those here, and servers elsewhere' 'top:A cluster at work, live' 'metrics:Every counter and gauge, for people and for Prometheus' 'version:Versions of this tool and of the parts' 'explain:What an error code means, and what to do' 'help:Topics, commands and schemas' 'completion:Completion for bash, zsh, fish and PowerShell') ;;
         'cas') found=('get:Fetch a blob, verified, and decode it' 'put:Upload files and directories' 'stat:Which blobs are there' 'missing:Those of many digests that the CAS lacks' 'tree:Draw a directory, and find what is missing' 'why:Where a blob is, layer by layer' 'ls:What a store holds') ;;
-        'action') found=('run:Run a command on a worker') ;;
+        'action') found=('show:An action with its command and result' 'inputs:What an action is given, by path' 'diff:Why two actions do not share a cache entry' 'replay:Run an action again' 'determinism:Does an action leave the same each time' 'local:Run an action'\''s command here' 'run:Run a command on a worker') ;;
         'ac') found=('get:The result of an action' 'check:Whether all that a result names is there') ;;
         'workers') found=('ls:The workers that the scheduler sees' 'show:Everything about one worker' 'drain:Let workers finish, give them nothing new' 'cordon:Give workers no new work' 'uncordon:Give workers work again' 'add:More workers, with properties of their own on demand' 'kill:End workers at once' 'match:Which workers fit these properties' 'logs:What the parts say') ;;
         'ops') found=('ls:What waits, runs, and ended lately' 'show:Everything about one operation' 'watch:Each change of operations as it comes' 'cancel:End operations for all their clients') ;;
@@ -41,6 +41,12 @@ _nlctl_own() {
         'queue explain') found=('--name:Which cluster; the latest one.') ;;
         'events') found=('-f:Go on as things happen.' '--follow:Go on as things happen.' '--level:The least that is shown: debug, info, warn or error. [default: info]' '--name:Which cluster; the latest one.') ;;
         'run') found=('--input:Directory that the command sees.' '--fetch:Path to bring back; may be repeated.' '--output:Path to bring back; may be repeated.' '--out-dir:Where outputs are put.' '--env:NAME=VALUE for the command; may be repeated.' '--platform:NAME=VALUE a worker must offer.' '--on:The worker that shall run it, by name or id.' '--no-cache:Run it although a result is known.' '--action-timeout:Longest the command may run.' '--detach:Do not wait; tell the operation'\''s name.' '-n:Only tell what would be run.' '--dry-run:Only tell what would be run.') ;;
+        'action show') found=('--blake3:Hashes are BLAKE3 where the text does not say.') ;;
+        'action inputs') found=('--blake3:Hashes are BLAKE3 where the text does not say.') ;;
+        'action diff') found=('--blake3:Hashes are BLAKE3 where the text does not say.') ;;
+        'action replay') found=('--times:How often, one after the other. [default: 1]' '--on:The worker that shall run it, by name or id.' '--no-cache:Run it although a result is known.' '-n:Only tell whether it could run.' '--dry-run:Only tell whether it could run.' '--blake3:Hashes are BLAKE3 where the text does not say.') ;;
+        'action determinism') found=('--times:How often to run it. [default: 5]' '--on:The worker that shall run it, by name or id; any.' '-n:Only tell whether it could run.' '--dry-run:Only tell whether it could run.' '--blake3:Hashes are BLAKE3 where the text does not say.') ;;
+        'action local') found=('--shell:Open a shell there in place of running the command.' '--keep:Leave the directory.' '--blake3:Hashes are BLAKE3 where the text does not say.') ;;
         'cas get') found=('-O:Write here instead of standard output.' '--out:Write here instead of standard output.' '--as:What it is taken for: auto, raw, text, action, command, directory, tree, result. [default: auto]' '--range:FIRST-LAST byte, from 0; FIRST- to the end.' '--from:Read from this layer alone: PART:STORE/LAYER.' '--blake3:The hash is BLAKE3 where the text does not say.') ;;
         'cas put') found=('--blake3:Name the blobs by BLAKE3.') ;;
         'cas stat') found=('--blake3:Hashes are BLAKE3 where the text does not say.') ;;
@@ -126,6 +132,10 @@ _nlctl_value() {
         'run --platform') REPLY='?' ;;
         'run --on') REPLY='@workers' ;;
         'run --action-timeout') REPLY='?' ;;
+        'action replay --times') REPLY='?' ;;
+        'action replay --on') REPLY='@workers' ;;
+        'action determinism --times') REPLY='?' ;;
+        'action determinism --on') REPLY='@workers' ;;
         'cas get -O' | 'cas get --out') REPLY='files' ;;
         'cas get --as') REPLY='?' ;;
         'cas get --range') REPLY='?' ;;

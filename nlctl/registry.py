@@ -157,6 +157,20 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         wraps=True,
         level=Level.STANDARD,
     ),
+    ("action", "show"): Leaf("action_show", "An action with its command and result", USE, level=Level.STANDARD),
+    ("action", "inputs"): Leaf("action_inputs", "What an action is given, by path", USE, level=Level.STANDARD),
+    ("action", "diff"): Leaf("action_diff", "Why two actions do not share a cache entry", USE, level=Level.STANDARD),
+    ("action", "replay"): Leaf(
+        "action_replay", "Run an action again", USE, frozenset({"--times", "--on"}), level=Level.STANDARD
+    ),
+    ("action", "determinism"): Leaf(
+        "action_determinism",
+        "Does an action leave the same each time",
+        USE,
+        frozenset({"--times", "--on"}),
+        level=Level.STANDARD,
+    ),
+    ("action", "local"): Leaf("action_local", "Run an action's command here", USE, level=Level.STANDARD),
     ("cas", "get"): Leaf(
         "cas_get",
         "Fetch a blob, verified, and decode it",

@@ -36,7 +36,7 @@ from nlserver.reapi.endpoint import EndpointSpec, RetrySpec
 from nlserver.reapi.execution import Execution, ExecutionState, Stage
 from nlserver.reapi.results import Results, parsed
 from nlserver.reapi.runs import ExecutionFailed, Outcome, Prepared, Runs, prepared, recalled
-from nlserver.reapi.tree import check_directory
+from nlserver.reapi.tree import Tree, check_directory
 from nlserver.reapi.uploads import Source, Uploaded
 from nlserver.streams import OFF_LOOP_BYTES
 
@@ -358,6 +358,13 @@ class Client:
             working_directory=outcome.working_directory,
             function=outcome.action.function,
         )
+
+    async def download_tree(self, tree: Tree, into: Path) -> None:
+        """A directory of the CAS with all that is in it, as `into`, which is made when it is not there.
+
+        Like `download_outputs` it writes nothing outside of `into`. Raises Missing, Error.
+        """
+        await downloads.download_tree(self.blobs, tree, into)
 
 
 def _compresses(compression: Compression, cas: Endpoint) -> bool:

@@ -13,7 +13,7 @@ from nlserver.fs import in_thread, write_all
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi.blobs import SMALL_BYTES, Blobs
 from nlserver.reapi.digest import Digest, Function
-from nlserver.reapi.outputs import OutputFile, Place, Plan, plan_of, trees_of
+from nlserver.reapi.outputs import OutputFile, Place, Plan, plan_of, plan_of_tree, trees_of
 from nlserver.reapi.parallel import each
 from nlserver.reapi.tree import Tree, tree_of
 from nlserver.reapi.uploads import grouped
@@ -68,7 +68,15 @@ async def download_result(
     trees: Mapping[Digest, Tree] = {
         digest: await in_thread(tree_of, data, function) for digest, data in (await read_many(blobs, named)).items()
     }
-    plan = plan_of(result, working_directory, trees, function)
+    await _lay_out(blobs, plan_of(result, working_directory, trees, function), into)
+
+
+async def download_tree(blobs: Blobs, tree: Tree, into: Path) -> None:
+    """An input root below `into`. Raises Missing or another Error; what was laid out before stays, each file whole."""
+    await _lay_out(blobs, await in_thread(plan_of_tree, tree), into)
+
+
+async def _lay_out(blobs: Blobs, plan: Plan, into: Path) -> None:
     with closing(await in_thread(Place, os.fspath(into))) as place:
         await in_thread(_make_directories, place, plan)
         await _download_files(blobs, place, plan.files)

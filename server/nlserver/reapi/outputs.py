@@ -68,6 +68,13 @@ def plan_of(
     return plan
 
 
+def plan_of_tree(tree: Tree) -> Plan:
+    """The plan of an input root. Pure. Raises Error INVALID_ARGUMENT for a malformed Tree."""
+    plan = Plan()
+    _add_tree(plan, "", tree, tree.root.function)
+    return plan
+
+
 def _add_tree(plan: Plan, top: str, tree: Tree, function: Function) -> None:
     for path, found in walk(tree.root, tree.lookup):
         at = f"{top}/{path}" if top and path else top or path
