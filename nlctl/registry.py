@@ -73,6 +73,7 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         frozenset({"--deadline", "--wait-timeout", "--name"}),
         level=Level.LOCAL,
     ),
+    ("wait",): Leaf("wait", "Return once something holds", RUN, frozenset({"--for", "--name"}), level=Level.STANDARD),
     ("status",): Leaf(
         "status", "Is it healthy, and what needs attention", LOOK, frozenset({"--name"}), level=Level.LOCAL
     ),

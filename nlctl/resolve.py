@@ -92,7 +92,7 @@ def _matching(session: Session, digits: str, function: Function) -> list[Digest]
 
 def _stored(session: Session, digits: str, function: Function) -> Iterable[Digest]:
     """Blobs of the local cluster's CAS: the names of its files."""
-    if session.endpoint is not None:
+    if not session.is_here:
         return
     folder = session.ledger().data / "cas" / "content" / "d"
     with suppress(FileNotFoundError), os.scandir(folder) as names:

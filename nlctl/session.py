@@ -108,6 +108,11 @@ class Session:
             return latest, Origin(Rank.CONTEXT, "nlctl up or nlctl context use")
         return (said, origin) if said else (DEFAULT_NAME, _BUILT_IN)
 
+    @property
+    def is_here(self) -> bool:
+        """Whether commands that are told nothing else speak to a cluster of this machine."""
+        return self.endpoint is None and Ledger(self.state / "clusters" / self.choice()[0]).exists
+
     def ledger(self, asked: str = "") -> Ledger:
         """The folder of the chosen cluster, which may be empty. Raises Fault UNSUPPORTED for one elsewhere."""
         name = self.chosen(asked)

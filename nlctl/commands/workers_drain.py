@@ -10,9 +10,10 @@ import typer
 
 from nlctl import admin
 from nlctl.arguments import seconds
+from nlctl.cordon import by_route
 from nlctl.exits import Exit
 from nlctl.faults import NOT_DRAINED, Fault, fix
-from nlctl.session import Session, admin_of
+from nlctl.session import Route, Session, admin_of
 
 EPILOG = """\b
 Examples:
@@ -36,10 +37,13 @@ def command(
     """Give these workers no new work and wait until each has finished what it runs.
 
     All of them stop taking work before the first is waited for. Ctrl-C ends the waiting, not the drain;
-    `nlctl workers uncordon` undoes it.
+    `nlctl workers uncordon` undoes it. A NativeLink server takes whole ids, and cannot be asked when they are idle.
     """
     session: Session = ctx.obj
-    endpoint = admin_of(session.target(name))
+    target = session.target(name)
+    if target.admin is None and target.route is not None:
+        return _by_route(session, target.route, worker, dry_run=dry_run)
+    endpoint = admin_of(target)
     limit = seconds(deadline)
     states = admin.workers_named(endpoint, worker) if dry_run else admin.set_drain(endpoint, worker, draining=True)
     if not dry_run:
@@ -48,6 +52,14 @@ def command(
             states = _until_idle(session, endpoint, states, limit)
     rows = [_row(one) for one in states]
     session.ui.item("nlctl.workers.drain/v1", {"dry_run": dry_run, "workers": rows}, "", name=" ".join(worker))
+    return Exit.OK
+
+
+def _by_route(session: Session, route: Route, ids: Sequence[str], *, dry_run: bool) -> int:
+    rows = [{**row, "operations": []} for row in by_route(route, ids, draining=True, dry_run=dry_run)]
+    if not dry_run:
+        session.ui.warn("NativeLink does not tell what its workers run: their logs show when they are idle")
+    session.ui.item("nlctl.workers.drain/v1", {"dry_run": dry_run, "workers": rows}, "", name=" ".join(ids))
     return Exit.OK
 
 

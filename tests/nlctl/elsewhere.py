@@ -76,6 +76,7 @@ def worker(data: Path, port: int, name: str) -> dict[str, Any]:
                     "name": name,
                     "worker_api_endpoint": {"uri": f"grpc://127.0.0.1:{port}"},
                     "cas_fast_slow_store": "CAS",
+                    "upload_action_result": {"upload_ac_results_strategy": "never"},
                     "work_directory": f"{data}/{name}/work",
                     "platform_properties": {"here": {"values": ["yes"]}},
                 }

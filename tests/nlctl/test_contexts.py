@@ -16,7 +16,7 @@ from nlctl.defaults import complete, project_file
 from nlctl.faults import Fault
 from tests.nlctl.conftest import Cli
 from tests.nlctl.documents import valid
-from tests.nlctl.elsewhere import everything, server
+from tests.nlctl.elsewhere import everything, server, worker
 
 NOWHERE = "grpc://127.0.0.1:1"
 
@@ -186,6 +186,54 @@ class TestElsewhere:
             assert "elsewhere" in done.fault["why"]
         assert "NL-NET-105" in cli("ops", "ls", code=10).err
         assert "NL-NET-101" in cli("cas", "stat", "0" * 64 + "/1", code=4).err
+
+
+class TestNativeLink:
+    """A server that has NativeLink's admin route, and of which nothing else is known."""
+
+    @pytest.fixture
+    def drained(self, cli: Cli, tmp_path: Path) -> Iterator[str]:
+        """The id of a worker of such a server, which the contexts `nl` and `ours` name."""
+        data = tmp_path / "data"
+        data.mkdir()
+        config = everything(data, {"worker_api": {"scheduler": "MAIN"}, "admin": {}})
+        with server(tmp_path / "server", config) as [port]:
+            url = f"grpc://127.0.0.1:{port}"
+            with server(tmp_path / "worker", worker(data, port, "far-worker")):
+                route = ("--admin-http", f"http://127.0.0.1:{port}/admin", "--scheduler", "MAIN")
+                cli("context", "add", "nl", url, *route, "--use")
+                cli("context", "add", "ours", url, "--admin", url)
+                [one] = cli("workers", "ls", "-C", "ours", "-o", "json").document["items"]
+                yield one["id"]
+
+    def test_a_worker_is_drained_by_its_id_and_gets_work_again(self, cli: Cli, drained: str) -> None:
+        state = lambda: cli("workers", "ls", "-C", "ours", "-o", "json").document["items"][0]["state"]  # noqa: E731
+        cli("workers", "drain", drained, "--dry-run")
+        assert state() == "ready"
+        item = valid(cli("workers", "drain", drained, "-o", "json").document)["item"]
+        assert (item["workers"][0]["name"], item["workers"][0]["state"], state()) == (
+            "far-worker",
+            "draining",
+            "draining",
+        )
+        valid(cli("workers", "uncordon", drained, "-o", "json").document)
+        assert state() == "ready"
+        valid(cli("workers", "cordon", drained, "-o", "json").document)
+        assert state() == "draining"
+        unknown = cli("workers", "drain", "far-worker", "-o", "json", code=3)
+        assert valid(unknown.fault)["server_said"].startswith("Error: ")
+
+    def test_every_command_works_or_is_exit_10_with_a_substitute(self, cli: Cli, drained: str) -> None:
+        """Statement 51."""
+        cli("workers", "uncordon", drained)
+        assert cli("cas", "put", "-q", "-", given="x").code == 0
+        assert cli("context", "show").code == 0
+        for words in (["workers", "ls"], ["ops", "ls"], ["queue", "ls"], ["events"], ["status"], ["ps"], ["logs"]):
+            done = cli(*words, "-o", "json", code=10)
+            assert valid(done.fault)["fix"]
+            assert "Traceback" not in done.err
+        for words in (["scale", "2"], ["restart"], ["down"], ["up", "-n"], ["wait", "--for", "idle"]):
+            assert "Traceback" not in cli(*words, code=10).err
 
 
 def test_a_cluster_here_is_a_context_too(cluster: Cli, tmp_path: Path) -> None:

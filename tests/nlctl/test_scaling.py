@@ -179,3 +179,48 @@ class TestRestart:
             assert restarting.communicate(timeout=60)[0] is None
         assert restarting.returncode == 0
         assert set(_states(cluster).values()) == {"ready"}
+
+
+class TestWait:
+    """Returning once something holds."""
+
+    def test_what_holds_already_is_no_wait(self, cluster: Cli) -> None:
+        words = (
+            "--for",
+            "ready",
+            "--for",
+            "idle",
+            "--for",
+            "workers=2",
+            "--for",
+            "cas=ready",
+            "--for",
+            "worker-9=gone",
+        )
+        item = valid(cluster("wait", *words, "-o", "json").document)["item"]
+        assert item["for"] == ["ready", "idle", "workers=2", "cas=ready", "worker-9=gone"]
+
+    def test_an_operation_is_waited_for_until_it_ends(self, cluster: Cli, tmp_path: Path) -> None:
+        with _held(cluster, tmp_path, "worker-1"):
+            [operation] = cluster("ops", "ls", "-q").out.split()
+            late = cluster("wait", "--for", f"op={operation}", "--timeout", "5s", "-o", "json", code=6)
+            # On a machine that is very busy the time may be over before the first look.
+            assert valid(late.fault)["code"] in ("NL-PRC-209", "NL-NET-103")
+            assert late.fault["why"] in (f"op={operation}: it is executing", None)
+            waiting = cluster.popen("wait", "--for", f"op={operation}", "--for", "idle")
+            (tmp_path / "gate").touch()
+            assert waiting.wait(60) == 0
+        assert "NL-OPS-101" in cluster("wait", "--for", "op=nobody", code=3).err
+
+    def test_an_object_is_waited_for_until_it_is_there(self, cluster: Cli, tmp_path: Path) -> None:
+        (tmp_path / "blob").write_bytes(os.urandom(20))
+        waiting = cluster.popen("wait", "--for", f"object=file:{tmp_path}/blob")
+        cluster("wait", "--for", f"object=file:{tmp_path}/blob", "--timeout", "1s", code=6)
+        assert waiting.poll() is None
+        cluster("cas", "put", str(tmp_path / "blob"))
+        assert waiting.wait(60) == 0
+
+    def test_what_nobody_can_wait_for_is_said(self, cluster: Cli) -> None:
+        assert "is nothing to wait for" in cluster("wait", "--for", "luck", code=2).err
+        assert "is nothing to wait for" in cluster("wait", "--for", "cas=happy", code=2).err
+        assert "NL-PRC-208" in cluster("wait", "--for", "worker-9=ready", code=3).err
