@@ -3,6 +3,7 @@
 _nlctl_commands() {
     case "$1" in
         '') REPLY='up down scale restart status ps logs workers ops queue events run action cas ac bench config bazelrc context top metrics version explain help completion' ;;
+        '') REPLY='up down scale restart wait status ps logs workers ops queue events run cas ac bench config bazelrc context top metrics version explain help completion action' ;;
         'cas') REPLY='get put stat missing tree why ls' ;;
         'action') REPLY='show inputs diff replay determinism local run' ;;
         'ac') REPLY='get check' ;;
@@ -20,6 +21,7 @@ _nlctl_options() {
         'down') REPLY='--name --all --wipe --grace -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'scale') REPLY='--drain --no-drain --deadline --wait-timeout -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'restart') REPLY='--rolling --deadline --wait-timeout -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'wait') REPLY='--for --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'status') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'ps') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'logs') REPLY='-f --follow --tail --since --no-prefix --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -89,6 +91,8 @@ _nlctl_value() {
         'restart --deadline') REPLY='?' ;;
         'restart --wait-timeout') REPLY='?' ;;
         'restart --name') REPLY='@contexts' ;;
+        'wait --for') REPLY='?' ;;
+        'wait --name') REPLY='@contexts' ;;
         'status --name') REPLY='@contexts' ;;
         'ps --name') REPLY='@contexts' ;;
         'logs --tail') REPLY='?' ;;
