@@ -4,6 +4,7 @@ _nlctl_commands() {
     case "$1" in
         '') REPLY='up down scale restart status ps logs workers ops queue events run action cas ac bench config bazelrc context top metrics version explain help completion' ;;
         '') REPLY='up down scale restart wait status ps logs workers ops queue events run cas ac bench config bazelrc context top metrics version explain help completion action' ;;
+        '') REPLY='up down scale restart status ps logs workers ops queue events run action cas ac bench config bazelrc context top metrics support version explain help completion' ;;
         'cas') REPLY='get put stat missing tree why ls' ;;
         'action') REPLY='show inputs diff replay determinism local run' ;;
         'ac') REPLY='get check' ;;
@@ -12,6 +13,7 @@ _nlctl_commands() {
         'config') REPLY='validate undo' ;;
         'queue') REPLY='ls show explain' ;;
         'context') REPLY='ls show use add rm rename export import' ;;
+        'support') REPLY='bundle show' ;;
         *) REPLY="" ;;
     esac
 }
@@ -69,6 +71,7 @@ _nlctl_options() {
         'context import') REPLY='--name --replace -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'top') REPLY='--interval --once --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'metrics') REPLY='-w --watch --interval --prom --plot --for --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'support bundle') REPLY='-O --out --since --record --no-redact --max-size -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'completion') REPLY='--install -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'workers logs') REPLY='-f --follow --tail --since --no-prefix --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'action run') REPLY='--input --fetch --output --out-dir --env --platform --on --no-cache --action-timeout --detach -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -180,6 +183,10 @@ _nlctl_value() {
         'metrics --interval') REPLY='?' ;;
         'metrics --for') REPLY='?' ;;
         'metrics --name') REPLY='@contexts' ;;
+        'support bundle -O' | 'support bundle --out') REPLY='?' ;;
+        'support bundle --since') REPLY='?' ;;
+        'support bundle --max-size') REPLY='?' ;;
+        'support bundle --name') REPLY='@contexts' ;;
         'workers logs --tail') REPLY='?' ;;
         'workers logs --since') REPLY='?' ;;
         'workers logs --name') REPLY='@contexts' ;;
@@ -227,6 +234,7 @@ _nlctl_argument() {
         'bench') REPLY='=cas ac exec mix startup' ;;
         'config validate') REPLY='files' ;;
         'context import') REPLY='files' ;;
+        'support show') REPLY='files' ;;
         'explain') REPLY='@codes' ;;
         'help') REPLY='@topics' ;;
         'completion') REPLY='=bash zsh fish powershell' ;;

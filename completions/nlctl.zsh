@@ -5,6 +5,7 @@ _nlctl_commands() {
     case "$1" in
         '') found=('up:Start a cluster, or bring it to the asked shape' 'down:Stop a cluster; --wipe removes its data' 'scale:More workers, or fewer without losing their work' 'restart:Start parts anew, on demand one after the other' 'status:Is it healthy, and what needs attention' 'ps:The processes of a cluster' 'logs:What the parts say' 'workers:The machines that run actions' 'ops:Executions: what clients asked to be run' 'queue:What waits for a worker, and why' 'events:What happened in the parts, and what happens' 'run:Run a command on a worker' 'action:Commands with their inputs, run by workers' 'cas:Blobs: the content-addressable storage' 'ac:Results of actions: the action cache' 'bench:Measure a server, next to bare gRPC on this machine' 'config:Config files: writing, judging, explaining, comparing' 'bazelrc:The .bazelrc lines for this cluster' 'context:Clusters by name: those here, and servers elsewhere' 'top:A cluster at work, live' 'metrics:Every counter and gauge, for people and for Prometheus' 'version:Versions of this tool and of the parts' 'explain:What an error code means, and what to do' 'help:Topics, commands and schemas' 'completion:Completion for bash, zsh, fish and PowerShell') ;;
         '') found=('up:Start a cluster, or bring it to the asked shape' 'down:Stop a cluster; --wipe removes its data' 'scale:More workers, or fewer without losing their work' 'restart:Start parts anew, on demand one after the other' 'wait:Return once something holds' 'status:Is it healthy, and what needs attention' 'ps:The processes of a cluster' 'logs:What the parts say' 'workers:The machines that run actions' 'ops:Executions: what clients asked to be run' 'queue:What waits for a worker, and why' 'events:What happened in the parts, and what happens' 'run:Run a command on a worker' 'cas:Blobs: the content-addressable storage' 'ac:Results of actions: the action cache' 'bench:Measure a server, next to bare gRPC on this machine' 'config:Config files: writing, judging, explaining, comparing' 'bazelrc:The .bazelrc lines for this cluster' 'context:Clusters by name: those here, and servers elsewhere' 'top:A cluster at work, live' 'metrics:Every counter and gauge, for people and for Prometheus' 'version:Versions of this tool and of the parts' 'explain:What an error code means, and what to do' 'help:Topics, commands and schemas' 'completion:Completion for bash, zsh, fish and PowerShell' 'action:Commands with their inputs, run by workers') ;;
+        '') found=('up:Start a cluster, or bring it to the asked shape' 'down:Stop a cluster; --wipe removes its data' 'scale:More workers, or fewer without losing their work' 'restart:Start parts anew, on demand one after the other' 'status:Is it healthy, and what needs attention' 'ps:The processes of a cluster' 'logs:What the parts say' 'workers:The machines that run actions' 'ops:Executions: what clients asked to be run' 'queue:What waits for a worker, and why' 'events:What happened in the parts, and what happens' 'run:Run a command on a worker' 'action:Commands with their inputs, run by workers' 'cas:Blobs: the content-addressable storage' 'ac:Results of actions: the action cache' 'bench:Measure a server, next to bare gRPC on this machine' 'config:Config files: writing, judging, explaining, comparing' 'bazelrc:The .bazelrc lines for this cluster' 'context:Clusters by name: those here, and servers elsewhere' 'top:A cluster at work, live' 'metrics:Every counter and gauge, for people and for Prometheus' 'support:Bundles for those who help' 'version:Versions of this tool and of the parts' 'explain:What an error code means, and what to do' 'help:Topics, commands and schemas' 'completion:Completion for bash, zsh, fish and PowerShell') ;;
         'cas') found=('get:Fetch a blob, verified, and decode it' 'put:Upload files and directories' 'stat:Which blobs are there' 'missing:Those of many digests that the CAS lacks' 'tree:Draw a directory, and find what is missing' 'why:Where a blob is, layer by layer' 'ls:What a store holds') ;;
         'action') found=('show:An action with its command and result' 'inputs:What an action is given, by path' 'diff:Why two actions do not share a cache entry' 'replay:Run an action again' 'determinism:Does an action leave the same each time' 'local:Run an action'\''s command here' 'run:Run a command on a worker') ;;
         'ac') found=('get:The result of an action' 'check:Whether all that a result names is there') ;;
@@ -13,6 +14,7 @@ _nlctl_commands() {
         'config') found=('validate:Judge configs like a compiler' 'undo:Take back what nlctl wrote into files') ;;
         'queue') found=('ls:What waits, by the properties asked' 'show:One queue in full, worker by worker' 'explain:Why an operation does not run, worker by worker') ;;
         'context') found=('ls:The clusters here and elsewhere' 'show:Where a context leads, and whether it answers' 'use:Make a context the current one' 'add:Give a server elsewhere a name' 'rm:Forget a context' 'rename:Give a context another name' 'export:A context as text' 'import:Take over an exported context') ;;
+        'support') found=('bundle:Gather what helps to find a fault' 'show:What a bundle holds') ;;
         *) found=() ;;
     esac
 }
@@ -70,6 +72,7 @@ _nlctl_own() {
         'context import') found=('--name:What to call it; the file'\''s name without .toml.' '--replace:In place of the context of this name.' '-n:Only check it.' '--dry-run:Only check it.') ;;
         'top') found=('--interval:The time between two looks. [default: 1s]' '--once:One frame, after one interval.' '--name:Which cluster; the latest one.') ;;
         'metrics') found=('-w:Again and again.' '--watch:Again and again.' '--interval:The time between two looks. [default: 1s]' '--prom:The text format of Prometheus.' '--plot:Draw them over time, here or into FILE.svg.' '--for:How long to look before drawing. [default: 30s]' '--name:Which cluster; the latest one.') ;;
+        'support bundle') found=('-O:Where it goes; .tar.zst or .tar.gz.' '--out:Where it goes; .tar.zst or .tar.gz.' '--since:How far back logs, events and evictions go. [default: 1h]' '--record:From now until you press Enter.' '--no-redact:Leave secrets in.' '--max-size:The most bytes of content, before compression. [default: 50M]' '-n:Only show what would go in.' '--dry-run:Only show what would go in.' '--name:Which cluster; the latest one.') ;;
         'completion') found=('--install:Write it to where that shell looks.' '-n:With --install: only tell where.' '--dry-run:With --install: only tell where.') ;;
         'workers logs') found=('-f:Go on as lines come.' '--follow:Go on as lines come.' '--tail:Only the last so many lines.' '--since:Only lines younger than this: 30s, 10m.' '--no-prefix:Leave the part'\''s name out.' '--name:Which cluster; the latest one.') ;;
         'action run') found=('--input:Directory that the command sees.' '--fetch:Path to bring back; may be repeated.' '--output:Path to bring back; may be repeated.' '--out-dir:Where outputs are put.' '--env:NAME=VALUE for the command; may be repeated.' '--platform:NAME=VALUE a worker must offer.' '--on:The worker that shall run it, by name or id.' '--no-cache:Run it although a result is known.' '--action-timeout:Longest the command may run.' '--detach:Do not wait; tell the operation'\''s name.' '-n:Only tell what would be run.' '--dry-run:Only tell what would be run.') ;;
@@ -185,6 +188,10 @@ _nlctl_value() {
         'metrics --interval') REPLY='?' ;;
         'metrics --for') REPLY='?' ;;
         'metrics --name') REPLY='@contexts' ;;
+        'support bundle -O' | 'support bundle --out') REPLY='?' ;;
+        'support bundle --since') REPLY='?' ;;
+        'support bundle --max-size') REPLY='?' ;;
+        'support bundle --name') REPLY='@contexts' ;;
         'workers logs --tail') REPLY='?' ;;
         'workers logs --since') REPLY='?' ;;
         'workers logs --name') REPLY='@contexts' ;;
@@ -232,6 +239,7 @@ _nlctl_argument() {
         'bench') REPLY='=cas ac exec mix startup' ;;
         'config validate') REPLY='files' ;;
         'context import') REPLY='files' ;;
+        'support show') REPLY='files' ;;
         'explain') REPLY='@codes' ;;
         'help') REPLY='@topics' ;;
         'completion') REPLY='=bash zsh fish powershell' ;;

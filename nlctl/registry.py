@@ -268,6 +268,14 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         frozenset({"--interval", "--for", "--name"}),
         level=Level.ADMIN,
     ),
+    ("support", "bundle"): Leaf(
+        "support_bundle",
+        "Gather what helps to find a fault",
+        LEARN,
+        frozenset({"-O", "--out", "--since", "--max-size", "--name"}),
+        level=Level.LOCAL,
+    ),
+    ("support", "show"): Leaf("support_show", "What a bundle holds", LEARN),
     ("version",): Leaf("version", "Versions of this tool and of the parts", LOOK),
     ("explain",): Leaf("explain", "What an error code means, and what to do", LEARN),
     ("help",): Leaf("help", "Topics, commands and schemas", LEARN),
@@ -290,6 +298,7 @@ GROUPS: Final[dict[str, str]] = {
     "config": "Config files: writing, judging, explaining, comparing",
     "queue": "What waits for a worker, and why",
     "context": "Clusters by name: those here, and servers elsewhere",
+    "support": "Bundles for those who help",
 }
 
 

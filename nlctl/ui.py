@@ -253,6 +253,10 @@ class Ui:
         self._err.flush()
         return sys.stdin.readline().strip()
 
+    def pause(self) -> None:
+        """Wait for Enter, or the end of input."""
+        sys.stdin.readline()
+
     @property
     def asks(self) -> bool:
         """Whether someone is there to answer."""

@@ -1,0 +1,1 @@
+"""Bundles for those who help: what goes in, what is taken out of it, and reading one again."""
