@@ -25,10 +25,24 @@ def chosen(session: Session, words: Sequence[str], name: str = "") -> list[Path]
     if not words:
         ledger = session.cluster(name)
         return sorted(ledger.configs.glob("*.json5"))
-    return [path for word in words for path in _files(Path(word))]
+    return [path for word in words for path in chosen_files(word)]
 
 
-def _files(path: Path) -> list[Path]:
+def parts_or_files(session: Session, words: Sequence[str], name: str = "") -> list[Path]:
+    """As `chosen`, where a word may also be a part of the cluster. Raises Fault NO_CONFIG."""
+    found: list[Path] = []
+    for word in words:
+        if "/" not in word and not Path(word).exists() and not word.endswith(_ENDINGS):
+            path = session.cluster(name).config(word)
+            found += [path] if path.exists() else chosen_files(word)
+        else:
+            found += chosen_files(word)
+    return found
+
+
+def chosen_files(word: str) -> list[Path]:
+    """The file of this name, or what is in the directory of this name. Raises Fault NO_CONFIG."""
+    path = Path(word)
     if not path.is_dir():
         if not path.exists():
             raise Fault(NO_CONFIG, f"there is no file {path}", fixes=[fix("write one", "nlctl", "config", "new")])

@@ -226,6 +226,17 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("config", "validate"): Leaf(
         "config_validate", "Judge configs like a compiler", SETUP, frozenset({"--for", "--set", "--name"})
     ),
+    ("config", "new"): Leaf(
+        "config_new",
+        "Write configs to begin with",
+        SETUP,
+        frozenset({"--out", "--workers", "--slow", "--data", "--base-port"}),
+    ),
+    ("config", "show"): Leaf("config_show", "Settings, and where each comes from", SETUP, frozenset({"--name"})),
+    ("config", "diff"): Leaf("config_diff", "What two configs mean differently", SETUP, frozenset({"--name"})),
+    ("config", "explain"): Leaf("config_explain", "What a config path means", SETUP),
+    ("config", "schema"): Leaf("config_schema", "The JSON Schema of configs, for editors", SETUP),
+    ("config", "migrate"): Leaf("config_migrate", "Configs of older releases in today's shape", SETUP),
     ("config", "undo"): Leaf("config_undo", "Take back what nlctl wrote into files", SETUP),
     ("bazelrc",): Leaf(
         "bazelrc", "The .bazelrc lines for this cluster", USE, frozenset({"--config", "--name"}), level=Level.STANDARD

@@ -17,6 +17,7 @@ from nlctl.contexts import SCHEMES, Access, Address, Context, Contexts, config_h
 from nlctl.faults import CONTEXT_TAKEN, NO_CONTEXT, NOT_RUNNING, UNCONFIRMED, UNSUPPORTED, USAGE, Fault, fix
 from nlctl.launch.ledger import Ledger, known, write
 from nlctl.launch.wish import HOST, checked_name
+from nlctl.registry import FLAGS
 from nlctl.ui import Ui
 
 if TYPE_CHECKING:
@@ -131,6 +132,16 @@ class Session:
         if asked or self._texts.get("context"):
             raise self.unknown(ledger.name)
         raise Fault(NOT_RUNNING, "no cluster is running", fixes=[fix("start one", "nlctl", "up")])
+
+    def settings(self) -> list[tuple[str, str | None, str]]:
+        """Each global flag that takes a value: its name, what holds, and who said so."""
+        found = []
+        for flag in {flag.name: flag for flag in FLAGS if flag.metavar or flag.choices}.values():
+            value, origin = self._texts.get(flag.name), self._origin(flag.name)
+            if flag.name == "context":
+                value, origin = self.choice()
+            found.append((flag.name, value, origin.where))
+        return found
 
     def unknown(self, name: str) -> Fault:
         """Nothing has this name."""

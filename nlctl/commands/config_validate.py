@@ -120,7 +120,10 @@ def _told(session: Session, verdict: Verdict, fixes: list[dict[str, Any]], *, de
         _lines(session, [one for one in verdict.findings if session.verbose or one.severity is not Severity.INFO])
     if deep and verdict.unread:
         session.ui.warn(f"judged without {', '.join(verdict.unread)}, which cannot be decoded")
-    counted = tally(verdict.findings) or f"{len(verdict.files)} files are right"
+    counted = (
+        tally(verdict.findings)
+        or f"{len(verdict.files)} {'config is' if len(verdict.files) == 1 else 'configs are'} right"
+    )
     session.ui.say(f"{counted}    (exit {int(Exit.INVALID)}, {Exit.INVALID.label})" if wrong else counted)
     return Exit.INVALID if wrong else Exit.OK
 
