@@ -32,6 +32,7 @@ want busybox busybox-static
 want ip iproute2
 want mount mount
 want nft nftables
+want systemd-analyze systemd
 want zsh zsh
 want fish fish
 if [ -n "$packages" ]; then

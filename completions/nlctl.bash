@@ -2,15 +2,13 @@
 
 _nlctl_commands() {
     case "$1" in
-        '') REPLY='up down scale restart status ps logs workers ops queue events run action cas ac bench config bazelrc context top metrics version explain help completion' ;;
-        '') REPLY='up down scale restart wait status ps logs workers ops queue events run cas ac bench config bazelrc context top metrics version explain help completion action' ;;
-        '') REPLY='up down scale restart status ps logs workers ops queue events run action cas ac bench config bazelrc context top metrics support version explain help completion' ;;
+        '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac bench config connect bazelrc context top metrics support version explain help completion' ;;
         'cas') REPLY='get put stat missing tree why ls' ;;
         'action') REPLY='show inputs diff replay determinism local run' ;;
         'ac') REPLY='get check' ;;
         'workers') REPLY='ls show drain cordon uncordon add kill match logs' ;;
         'ops') REPLY='ls show watch cancel' ;;
-        'config') REPLY='validate undo' ;;
+        'config') REPLY='validate new show diff explain schema migrate render undo' ;;
         'queue') REPLY='ls show explain' ;;
         'context') REPLY='ls show use add rm rename export import' ;;
         'support') REPLY='bundle show' ;;
@@ -61,8 +59,14 @@ _nlctl_options() {
         'ac check') REPLY='--blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'bench') REPLY='--target --line --size --duration --count -j --jobs --rounds --loaders --rate --compressible --blobs --save --compare --max-regress --plot -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config validate') REPLY='--deep --strict --fix -n --dry-run --for --set --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'config new') REPLY='--out --workers --slow --data --base-port -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'config show') REPLY='--effective --origin --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'config diff') REPLY='--running --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'config migrate') REPLY='-n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'config render') REPLY='--to --out --workers --cas-size --image -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config undo') REPLY='-n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
-        'bazelrc') REPLY='--write --config --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'connect') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'bazelrc') REPLY='--write --check -n --dry-run --config --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'context show') REPLY='--no-ask -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'context use') REPLY='-n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'context add') REPLY='--executor --admin --admin-http --scheduler --tls-ca --tls-cert --tls-key --token-file --replace --use -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -167,6 +171,20 @@ _nlctl_value() {
         'config validate --for') REPLY='?' ;;
         'config validate --set') REPLY='?' ;;
         'config validate --name') REPLY='@contexts' ;;
+        'config new --out') REPLY='?' ;;
+        'config new --workers') REPLY='?' ;;
+        'config new --slow') REPLY='?' ;;
+        'config new --data') REPLY='?' ;;
+        'config new --base-port') REPLY='?' ;;
+        'config show --name') REPLY='@contexts' ;;
+        'config diff --name') REPLY='@contexts' ;;
+        'config render --to') REPLY='?' ;;
+        'config render --out') REPLY='?' ;;
+        'config render --workers') REPLY='?' ;;
+        'config render --cas-size') REPLY='?' ;;
+        'config render --image') REPLY='?' ;;
+        'config render --name') REPLY='@contexts' ;;
+        'connect --name') REPLY='@contexts' ;;
         'bazelrc --config') REPLY='?' ;;
         'bazelrc --name') REPLY='@contexts' ;;
         'context add --executor') REPLY='?' ;;
@@ -233,6 +251,11 @@ _nlctl_argument() {
         'cas why') REPLY='@digests' ;;
         'bench') REPLY='=cas ac exec mix startup' ;;
         'config validate') REPLY='files' ;;
+        'config new') REPLY='@templates' ;;
+        'config show') REPLY='files' ;;
+        'config diff') REPLY='files' ;;
+        'config explain') REPLY='files' ;;
+        'config migrate') REPLY='files' ;;
         'context import') REPLY='files' ;;
         'support show') REPLY='files' ;;
         'explain') REPLY='@codes' ;;

@@ -3,15 +3,13 @@
 
 _nlctl_commands() {
     case "$1" in
-        '') found=('up:Start a cluster, or bring it to the asked shape' 'down:Stop a cluster; --wipe removes its data' 'scale:More workers, or fewer without losing their work' 'restart:Start parts anew, on demand one after the other' 'status:Is it healthy, and what needs attention' 'ps:The processes of a cluster' 'logs:What the parts say' 'workers:The machines that run actions' 'ops:Executions: what clients asked to be run' 'queue:What waits for a worker, and why' 'events:What happened in the parts, and what happens' 'run:Run a command on a worker' 'action:Commands with their inputs, run by workers' 'cas:Blobs: the content-addressable storage' 'ac:Results of actions: the action cache' 'bench:Measure a server, next to bare gRPC on this machine' 'config:Config files: writing, judging, explaining, comparing' 'bazelrc:The .bazelrc lines for this cluster' 'context:Clusters by name: those here, and servers elsewhere' 'top:A cluster at work, live' 'metrics:Every counter and gauge, for people and for Prometheus' 'version:Versions of this tool and of the parts' 'explain:What an error code means, and what to do' 'help:Topics, commands and schemas' 'completion:Completion for bash, zsh, fish and PowerShell') ;;
-        '') found=('up:Start a cluster, or bring it to the asked shape' 'down:Stop a cluster; --wipe removes its data' 'scale:More workers, or fewer without losing their work' 'restart:Start parts anew, on demand one after the other' 'wait:Return once something holds' 'status:Is it healthy, and what needs attention' 'ps:The processes of a cluster' 'logs:What the parts say' 'workers:The machines that run actions' 'ops:Executions: what clients asked to be run' 'queue:What waits for a worker, and why' 'events:What happened in the parts, and what happens' 'run:Run a command on a worker' 'cas:Blobs: the content-addressable storage' 'ac:Results of actions: the action cache' 'bench:Measure a server, next to bare gRPC on this machine' 'config:Config files: writing, judging, explaining, comparing' 'bazelrc:The .bazelrc lines for this cluster' 'context:Clusters by name: those here, and servers elsewhere' 'top:A cluster at work, live' 'metrics:Every counter and gauge, for people and for Prometheus' 'version:Versions of this tool and of the parts' 'explain:What an error code means, and what to do' 'help:Topics, commands and schemas' 'completion:Completion for bash, zsh, fish and PowerShell' 'action:Commands with their inputs, run by workers') ;;
-        '') found=('up:Start a cluster, or bring it to the asked shape' 'down:Stop a cluster; --wipe removes its data' 'scale:More workers, or fewer without losing their work' 'restart:Start parts anew, on demand one after the other' 'status:Is it healthy, and what needs attention' 'ps:The processes of a cluster' 'logs:What the parts say' 'workers:The machines that run actions' 'ops:Executions: what clients asked to be run' 'queue:What waits for a worker, and why' 'events:What happened in the parts, and what happens' 'run:Run a command on a worker' 'action:Commands with their inputs, run by workers' 'cas:Blobs: the content-addressable storage' 'ac:Results of actions: the action cache' 'bench:Measure a server, next to bare gRPC on this machine' 'config:Config files: writing, judging, explaining, comparing' 'bazelrc:The .bazelrc lines for this cluster' 'context:Clusters by name: those here, and servers elsewhere' 'top:A cluster at work, live' 'metrics:Every counter and gauge, for people and for Prometheus' 'support:Bundles for those who help' 'version:Versions of this tool and of the parts' 'explain:What an error code means, and what to do' 'help:Topics, commands and schemas' 'completion:Completion for bash, zsh, fish and PowerShell') ;;
+        '') found=('up:Start a cluster, or bring it to the asked shape' 'down:Stop a cluster; --wipe removes its data' 'scale:More workers, or fewer without losing their work' 'restart:Start parts anew, on demand one after the other' 'wait:Return once something holds' 'status:Is it healthy, and what needs attention' 'ps:The processes of a cluster' 'logs:What the parts say' 'workers:The machines that run actions' 'ops:Executions: what clients asked to be run' 'queue:What waits for a worker, and why' 'events:What happened in the parts, and what happens' 'run:Run a command on a worker' 'action:Commands with their inputs, run by workers' 'cas:Blobs: the content-addressable storage' 'ac:Results of actions: the action cache' 'bench:Measure a server, next to bare gRPC on this machine' 'config:Config files: writing, judging, explaining, comparing' 'connect:What a build client needs to use this cluster' 'bazelrc:The .bazelrc lines for this cluster' 'context:Clusters by name: those here, and servers elsewhere' 'top:A cluster at work, live' 'metrics:Every counter and gauge, for people and for Prometheus' 'support:Bundles for those who help' 'version:Versions of this tool and of the parts' 'explain:What an error code means, and what to do' 'help:Topics, commands and schemas' 'completion:Completion for bash, zsh, fish and PowerShell') ;;
         'cas') found=('get:Fetch a blob, verified, and decode it' 'put:Upload files and directories' 'stat:Which blobs are there' 'missing:Those of many digests that the CAS lacks' 'tree:Draw a directory, and find what is missing' 'why:Where a blob is, layer by layer' 'ls:What a store holds') ;;
         'action') found=('show:An action with its command and result' 'inputs:What an action is given, by path' 'diff:Why two actions do not share a cache entry' 'replay:Run an action again' 'determinism:Does an action leave the same each time' 'local:Run an action'\''s command here' 'run:Run a command on a worker') ;;
         'ac') found=('get:The result of an action' 'check:Whether all that a result names is there') ;;
         'workers') found=('ls:The workers that the scheduler sees' 'show:Everything about one worker' 'drain:Let workers finish, give them nothing new' 'cordon:Give workers no new work' 'uncordon:Give workers work again' 'add:More workers, with properties of their own on demand' 'kill:End workers at once' 'match:Which workers fit these properties' 'logs:What the parts say') ;;
         'ops') found=('ls:What waits, runs, and ended lately' 'show:Everything about one operation' 'watch:Each change of operations as it comes' 'cancel:End operations for all their clients') ;;
-        'config') found=('validate:Judge configs like a compiler' 'undo:Take back what nlctl wrote into files') ;;
+        'config') found=('validate:Judge configs like a compiler' 'new:Write configs to begin with' 'show:Settings, and where each comes from' 'diff:What two configs mean differently' 'explain:What a config path means' 'schema:The JSON Schema of configs, for editors' 'migrate:Configs of older releases in today'\''s shape' 'render:Files for compose, systemd and Kubernetes' 'undo:Take back what nlctl wrote into files') ;;
         'queue') found=('ls:What waits, by the properties asked' 'show:One queue in full, worker by worker' 'explain:Why an operation does not run, worker by worker') ;;
         'context') found=('ls:The clusters here and elsewhere' 'show:Where a context leads, and whether it answers' 'use:Make a context the current one' 'add:Give a server elsewhere a name' 'rm:Forget a context' 'rename:Give a context another name' 'export:A context as text' 'import:Take over an exported context') ;;
         'support') found=('bundle:Gather what helps to find a fault' 'show:What a bundle holds') ;;
@@ -62,8 +60,14 @@ _nlctl_own() {
         'ac check') found=('--blake3:Hashes are BLAKE3 where the text does not say.') ;;
         'bench') found=('--target:[NAME=]URL of a server; several are measured side by side.' '--line:Only lines that match, such as '\''read-*'\''; may be repeated.' '--size:cas: blobs of this size only; may be repeated.' '--duration:How long a round is. [default: 1s]' '--count:Calls of a round, in place of its length.' '-j:Calls at a time.' '--jobs:Calls at a time.' '--rounds:How many rounds. [default: 3]' '--loaders:How many load processes; one for two cores.' '--rate:Calls a second of the open loop; by default half of what the slowest can.' '--compressible:Share of each blob that is zeros.' '--blobs:startup: blobs in the full store. [default: 20000]' '--save:Keep the result under this name, or as this path.' '--compare:Show the change since the result of this name or path.' '--max-regress:With --compare: the largest loss that is no failure. [default: 10%]' '--plot:Draw the result into this SVG file.') ;;
         'config validate') found=('--deep:Judge the files together, and against this machine.' '--strict:Warnings are errors.' '--fix:Write the repairs that are safe, after showing them.' '-n:With --fix: only show them.' '--dry-run:With --fix: only show them.' '--for:nlserver, or nativelink for its stricter rules. [default: nlserver]' '--set:NAME=VALUE, as in the environment.' '--name:Which cluster; the latest one.') ;;
+        'config new') found=('--out:The directory to write into.' '--workers:Write worker-1 to worker-N; 0 for one worker.json5.' '--slow:URL of a CAS that exists; none is written then.' '--data:Where the processes keep their data. [default: /var/lib/nlctl]' '--base-port:Listen on P, P+1 and P+10. [default: 50051]' '-n:Only say which files.' '--dry-run:Only say which files.') ;;
+        'config show') found=('--effective:Also what holds by default.' '--origin:Where each value comes from.' '--name:Which cluster; the latest one.') ;;
+        'config diff') found=('--running:Compare the files with what runs.' '--name:Which cluster; the latest one.') ;;
+        'config migrate') found=('-n:Only show what would change.' '--dry-run:Only show what would change.') ;;
+        'config render') found=('--to:compose, systemd or k8s.' '--out:The directory to write into.' '--workers:How many; as the cluster has, or 3.' '--cas-size:Most that the CAS keeps; as the cluster'\''s, or 10gb.' '--image:The image that holds nlserver. [default: nlserver:0.1.0]' '-n:Only say which files.' '--dry-run:Only say which files.' '--name:Which cluster; the latest one.') ;;
         'config undo') found=('-n:Only say which files.' '--dry-run:Only say which files.') ;;
-        'bazelrc') found=('--write:Write .bazelrc.nlctl into the workspace.' '--config:The name for --config=NAME. [default: nl]' '--name:Which cluster; the latest one.') ;;
+        'connect') found=('--name:Which cluster; the latest one.') ;;
+        'bazelrc') found=('--write:Write .bazelrc.nlctl into the workspace.' '--check:Judge .bazelrc and what it imports.' '-n:With --write: only say which files.' '--dry-run:With --write: only say which files.' '--config:The name for --config=NAME. [default: nl]' '--name:Which cluster; the latest one.') ;;
         'context show') found=('--no-ask:Do not ask the server whether it answers.') ;;
         'context use') found=('-n:Only check that there is such a context.' '--dry-run:Only check that there is such a context.') ;;
         'context add') found=('--executor:Where actions are sent; the same server.' '--admin:The admin service of an nlserver.' '--admin-http:NativeLink'\''s admin route: http://HOST:PORT/admin.' '--scheduler:The scheduler'\''s name in that config. [default: MAIN_SCHEDULER]' '--tls-ca:PEM file with the authorities to trust.' '--tls-cert:PEM file with our certificate.' '--tls-key:PEM file with its key.' '--token-file:File with the bearer token.' '--replace:In place of the context of this name.' '--use:Make it the current one.' '-n:Only check it.' '--dry-run:Only check it.') ;;
@@ -172,6 +176,20 @@ _nlctl_value() {
         'config validate --for') REPLY='?' ;;
         'config validate --set') REPLY='?' ;;
         'config validate --name') REPLY='@contexts' ;;
+        'config new --out') REPLY='?' ;;
+        'config new --workers') REPLY='?' ;;
+        'config new --slow') REPLY='?' ;;
+        'config new --data') REPLY='?' ;;
+        'config new --base-port') REPLY='?' ;;
+        'config show --name') REPLY='@contexts' ;;
+        'config diff --name') REPLY='@contexts' ;;
+        'config render --to') REPLY='?' ;;
+        'config render --out') REPLY='?' ;;
+        'config render --workers') REPLY='?' ;;
+        'config render --cas-size') REPLY='?' ;;
+        'config render --image') REPLY='?' ;;
+        'config render --name') REPLY='@contexts' ;;
+        'connect --name') REPLY='@contexts' ;;
         'bazelrc --config') REPLY='?' ;;
         'bazelrc --name') REPLY='@contexts' ;;
         'context add --executor') REPLY='?' ;;
@@ -238,6 +256,11 @@ _nlctl_argument() {
         'cas why') REPLY='@digests' ;;
         'bench') REPLY='=cas ac exec mix startup' ;;
         'config validate') REPLY='files' ;;
+        'config new') REPLY='@templates' ;;
+        'config show') REPLY='files' ;;
+        'config diff') REPLY='files' ;;
+        'config explain') REPLY='files' ;;
+        'config migrate') REPLY='files' ;;
         'context import') REPLY='files' ;;
         'support show') REPLY='files' ;;
         'explain') REPLY='@codes' ;;

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from nlctl.faults import NO_CONFIG, NO_EDIT, Fault, fix
+from nlctl.faults import NO_CONFIG, NO_EDIT, OCCUPIED, Fault, Fix, fix
 from nlctl.launch.ledger import write
 from nlctl.lint.judging import Text
 from nlctl.session import Session
@@ -95,6 +95,19 @@ def change(session: Session, files: Mapping[Path, str]) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, text)
     return id_
+
+
+def write_new(folder: Path, files: Mapping[str, str], elsewhere: Fix, *, dry_run: bool) -> None:
+    """Write these files into a folder. Raises Fault OCCUPIED where one is there and says something else."""
+    for name, text in files.items():
+        path = folder / name
+        if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
+            why = "it says something else than what would be written"
+            raise Fault(OCCUPIED, f"{path} is there already", why=why, fixes=[elsewhere])
+    if not dry_run:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            write(folder / name, text)
 
 
 def edits(session: Session) -> list[str]:

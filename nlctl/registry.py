@@ -237,9 +237,18 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("config", "explain"): Leaf("config_explain", "What a config path means", SETUP),
     ("config", "schema"): Leaf("config_schema", "The JSON Schema of configs, for editors", SETUP),
     ("config", "migrate"): Leaf("config_migrate", "Configs of older releases in today's shape", SETUP),
+    ("config", "render"): Leaf(
+        "config_render",
+        "Files for compose, systemd and Kubernetes",
+        SETUP,
+        frozenset({"--to", "--out", "--workers", "--cas-size", "--image", "--name"}),
+    ),
     ("config", "undo"): Leaf("config_undo", "Take back what nlctl wrote into files", SETUP),
+    ("connect",): Leaf(
+        "connect", "What a build client needs to use this cluster", SETUP, frozenset({"--name"}), level=Level.STANDARD
+    ),
     ("bazelrc",): Leaf(
-        "bazelrc", "The .bazelrc lines for this cluster", USE, frozenset({"--config", "--name"}), level=Level.STANDARD
+        "bazelrc", "The .bazelrc lines for this cluster", SETUP, frozenset({"--config", "--name"}), level=Level.STANDARD
     ),
     ("context", "ls"): Leaf("context_ls", "The clusters here and elsewhere", USE),
     ("context", "show"): Leaf("context_show", "Where a context leads, and whether it answers", USE),

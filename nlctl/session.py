@@ -21,6 +21,7 @@ from nlctl.registry import FLAGS
 from nlctl.ui import Ui
 
 if TYPE_CHECKING:
+    from nlctl.clients.client import Server
     from nlctl.launch.backends.processes import Processes
 
 T = TypeVar("T")
@@ -237,6 +238,30 @@ class Session:
         with suppress(OSError):
             if (self.state / "current").read_text(encoding="utf-8").strip() == name:
                 (self.state / "current").unlink()
+
+    def server(self, asked: str = "") -> Server:
+        """What clients are told of the target. Raises Fault when there is none."""
+        from nlctl.clients.client import Server
+
+        target = self.target(asked)
+        access = target.access
+        return Server(
+            target.cas,
+            target.executor,
+            target.instance,
+            access.ca_file,
+            access.cert_file,
+            access.key_file,
+            access.token_file,
+        )
+
+    def agrees(self, question: str) -> bool:
+        """Whether the user says yes to something harmless; where nobody is there to ask, only --yes does."""
+        if self._counts.get("yes"):
+            return True
+        if self._counts.get("no_input") or not self.ui.asks:
+            return False
+        return self.ui.ask(f"{question} [y/N] ").lower() in ("y", "yes")
 
     def confirm(self, what: str, word: str) -> None:
         """Let the user type `word` before something is destroyed. Raises Fault UNCONFIRMED otherwise."""

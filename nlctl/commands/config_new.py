@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from nlctl.exits import Exit
-from nlctl.faults import OCCUPIED, USAGE, Fault, fix
+from nlctl.faults import USAGE, Fault, fix
 from nlctl.session import Session
 
 EPILOG = """\b
@@ -42,7 +42,7 @@ def command(
 
     Each value that differs between machines is a variable with a default, such as ${DATA:-/var/lib/nlctl}.
     """
-    from nlctl.launch.ledger import write
+    from nlctl import configs
     from nlctl.specs import starting
 
     session: Session = ctx.obj
@@ -50,13 +50,8 @@ def command(
         raise Fault(USAGE, f"there is no template {template!r}", fixes=[fix(f"choose one of {', '.join(TEMPLATES)}")])
     values = starting.values(data=data, base_port=base_port, slow=slow)
     files = starting.files(template, TEMPLATES[template], values, workers=workers, own_cas=not slow)
-    folder = Path(out)
-    for name, text in files.items():
-        _refuse_other(folder / name, text)
-    if not dry_run:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, text in files.items():
-            write(folder / name, text)
+    elsewhere = fix("choose another directory", "nlctl", "config", "new", "--out", "DIR")
+    configs.write_new(Path(out), files, elsewhere, dry_run=dry_run)
     names = [os.path.join(out, name) for name in files]
     judge = f"nlctl config validate --deep {out}"
     starts = [f"nlserver {name}" for name in names]
@@ -67,13 +62,3 @@ def command(
         session.ui.say(f"Judge    {judge}")
         session.ui.say(f"Start    {starts[0]}")
     return Exit.OK
-
-
-def _refuse_other(path: Path, text: str) -> None:
-    if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
-        raise Fault(
-            OCCUPIED,
-            f"{path} is there already",
-            why="it says something else than what would be written",
-            fixes=[fix("choose another directory", "nlctl", "config", "new", "--out", "DIR")],
-        )

@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 
 import nlctl
 from nlctl import faults, manual, pages, topics
+from nlctl.bazelrc import RULES as BAZELRC
 from nlctl.description import commands_in, describe, parsed
 from nlctl.exits import Exit
 from nlctl.generate import help_pages
@@ -162,7 +163,7 @@ def test_every_kind_of_fault_is_explained(kind: faults.Kind) -> None:
 
 
 def test_every_page_explains_a_kind_of_fault_or_what_a_rule_finds_in_configs() -> None:
-    found = {rule.id for rule in every()} | {words[0] for words in IDS.values()}
+    found = {rule.id for rule in every()} | {words[0] for words in IDS.values()} | set(BAZELRC)
     assert set(pages.names(pages.CODES)) == {kind.id for kind in KINDS} | found
     assert not {kind.id for kind in KINDS} & found
 

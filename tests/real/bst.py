@@ -55,9 +55,12 @@ class Project:
 
 
 class Machine:
-    """BuildStream with a cache of its own, which begins empty, on a project; `server` is its remote for everything."""
+    """BuildStream with a cache of its own, which begins empty, on a project.
 
-    def __init__(self, programs: Path, project: Project, home: Path, server: str) -> None:
+    `server` is its remote for everything, as `told` says it where that is given.
+    """
+
+    def __init__(self, programs: Path, project: Project, home: Path, server: str, told: str = "") -> None:
         self._programs = programs
         self._project = project
         home.mkdir()
@@ -65,11 +68,9 @@ class Machine:
         remote = f"  servers:\n  - {url}\n    push: true\n"
         services = "".join(f"  {name}-service:\n    {url}\n" for name in ("execution", "storage", "action-cache"))
         places = "".join(f"{name}: {home / name}\n" for name in ("cachedir", "logdir", "sourcedir"))
+        written = f"artifacts:\n{remote}source-caches:\n{remote}remote-execution:\n{services}"
         self._config = home / "buildstream.conf"
-        self._config.write_text(
-            f"{places}artifacts:\n{remote}source-caches:\n{remote}remote-execution:\n{services}"
-            "scheduler:\n  network-retries: 0\n  on-error: quit\n"
-        )
+        self._config.write_text(f"{places}{told or written}scheduler:\n  network-retries: 0\n  on-error: quit\n")
 
     def bst(self, *arguments: str) -> str:
         """Run BuildStream, which must succeed; gives what it says."""
