@@ -3,8 +3,10 @@
 $nlctlCommands = @{
     '' = [ordered]@{ 'up' = 'Start a cluster, or bring it to the asked shape'; 'down' = 'Stop a cluster; --wipe removes its data'; 'scale' = 'More workers, or fewer without losing their work'; 'restart' = 'Start parts anew, on demand one after the other'; 'wait' = 'Return once something holds'; 'status' = 'Is it healthy, and what needs attention'; 'ps' = 'The processes of a cluster'; 'logs' = 'What the parts say'; 'workers' = 'The machines that run actions'; 'ops' = 'Executions: what clients asked to be run'; 'queue' = 'What waits for a worker, and why'; 'events' = 'What happened in the parts, and what happens'; 'run' = 'Run a command on a worker'; 'action' = 'Commands with their inputs, run by workers'; 'cas' = 'Blobs: the content-addressable storage'; 'ac' = 'Results of actions: the action cache'; 'bench' = 'Measure a server, next to bare gRPC on this machine'; 'config' = 'Config files: writing, judging, explaining, comparing'; 'connect' = 'What a build client needs to use this cluster'; 'bazelrc' = 'The .bazelrc lines for this cluster'; 'context' = 'Clusters by name: those here, and servers elsewhere'; 'top' = 'A cluster at work, live'; 'metrics' = 'Every counter and gauge, for people and for Prometheus'; 'support' = 'Bundles for those who help'; 'version' = 'Versions of this tool and of the parts'; 'explain' = 'What an error code means, and what to do'; 'help' = 'Topics, commands and schemas'; 'completion' = 'Completion for bash, zsh, fish and PowerShell' }
     'cas' = [ordered]@{ 'get' = 'Fetch a blob, verified, and decode it'; 'put' = 'Upload files and directories'; 'stat' = 'Which blobs are there'; 'missing' = 'Those of many digests that the CAS lacks'; 'tree' = 'Draw a directory, and find what is missing'; 'why' = 'Where a blob is, layer by layer'; 'ls' = 'What a store holds' }
+    '' = [ordered]@{ 'up' = 'Start a cluster, or bring it to the asked shape'; 'down' = 'Stop a cluster; --wipe removes its data'; 'scale' = 'More workers, or fewer without losing their work'; 'restart' = 'Start parts anew, on demand one after the other'; 'status' = 'Is it healthy, and what needs attention'; 'ps' = 'The processes of a cluster'; 'logs' = 'What the parts say'; 'workers' = 'The machines that run actions'; 'ops' = 'Executions: what clients asked to be run'; 'queue' = 'What waits for a worker, and why'; 'events' = 'What happened in the parts, and what happens'; 'run' = 'Run a command on a worker'; 'action' = 'Commands with their inputs, run by workers'; 'cas' = 'Blobs: the content-addressable storage'; 'ac' = 'Results of actions: the action cache'; 'bench' = 'Measure a server, next to bare gRPC on this machine'; 'config' = 'Config files: writing, judging, explaining, comparing'; 'bazelrc' = 'The .bazelrc lines for this cluster'; 'context' = 'Clusters by name: those here, and servers elsewhere'; 'top' = 'A cluster at work, live'; 'metrics' = 'Every counter and gauge, for people and for Prometheus'; 'version' = 'Versions of this tool and of the parts'; 'explain' = 'What an error code means, and what to do'; 'help' = 'Topics, commands and schemas'; 'completion' = 'Completion for bash, zsh, fish and PowerShell' }
+    'cas' = [ordered]@{ 'get' = 'Fetch a blob, verified, and decode it'; 'put' = 'Upload files and directories'; 'stat' = 'Which blobs are there, and in which tiers'; 'missing' = 'Those of many digests that the CAS lacks'; 'tree' = 'Draw a directory, and find what is missing'; 'why' = 'Where a blob is, layer by layer'; 'ls' = 'What a store holds'; 'du' = 'How much the stores hold'; 'checkout' = 'Write a directory of the CAS to disk'; 'diff' = 'Compare two directories, messages or files'; 'cp' = 'Copy objects, with what they lead to, to another CAS'; 'verify' = 'Hash what is stored, all or a sample of it'; 'heal' = 'Bring back what the CAS lost'; 'rm' = 'Let stores forget blobs' }
     'action' = [ordered]@{ 'show' = 'An action with its command and result'; 'inputs' = 'What an action is given, by path'; 'diff' = 'Why two actions do not share a cache entry'; 'replay' = 'Run an action again'; 'determinism' = 'Does an action leave the same each time'; 'local' = 'Run an action''s command here'; 'run' = 'Run a command on a worker' }
-    'ac' = [ordered]@{ 'get' = 'The result of an action'; 'check' = 'Whether all that a result names is there' }
+    'ac' = [ordered]@{ 'put' = 'Put a result into the action cache'; 'rm' = 'Forget results, so that actions run again'; 'ls' = 'The actions that have a result'; 'diff' = 'Where the results of two actions differ'; 'get' = 'The result of an action'; 'check' = 'Whether all that a result names is there' }
     'workers' = [ordered]@{ 'ls' = 'The workers that the scheduler sees'; 'show' = 'Everything about one worker'; 'drain' = 'Let workers finish, give them nothing new'; 'cordon' = 'Give workers no new work'; 'uncordon' = 'Give workers work again'; 'add' = 'More workers, with properties of their own on demand'; 'kill' = 'End workers at once'; 'match' = 'Which workers fit these properties'; 'logs' = 'What the parts say' }
     'ops' = [ordered]@{ 'ls' = 'What waits, runs, and ended lately'; 'show' = 'Everything about one operation'; 'watch' = 'Each change of operations as it comes'; 'cancel' = 'End operations for all their clients' }
     'config' = [ordered]@{ 'validate' = 'Judge configs like a compiler'; 'new' = 'Write configs to begin with'; 'show' = 'Settings, and where each comes from'; 'diff' = 'What two configs mean differently'; 'explain' = 'What a config path means'; 'schema' = 'The JSON Schema of configs, for editors'; 'migrate' = 'Configs of older releases in today''s shape'; 'render' = 'Files for compose, systemd and Kubernetes'; 'undo' = 'Take back what nlctl wrote into files' }
@@ -45,12 +47,23 @@ $nlctlOptions = @{
     'action determinism' = [ordered]@{ '--times' = 'How often to run it. [default: 5]'; '--on' = 'The worker that shall run it, by name or id; any.'; '-n' = 'Only tell whether it could run.'; '--dry-run' = 'Only tell whether it could run.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
     'action local' = [ordered]@{ '--shell' = 'Open a shell there in place of running the command.'; '--keep' = 'Leave the directory.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
     'cas get' = [ordered]@{ '-O' = 'Write here instead of standard output.'; '--out' = 'Write here instead of standard output.'; '--as' = 'What it is taken for: auto, raw, text, action, command, directory, tree, result. [default: auto]'; '--range' = 'FIRST-LAST byte, from 0; FIRST- to the end.'; '--from' = 'Read from this layer alone: PART:STORE/LAYER.'; '--blake3' = 'The hash is BLAKE3 where the text does not say.' }
-    'cas put' = [ordered]@{ '--blake3' = 'Name the blobs by BLAKE3.' }
-    'cas stat' = [ordered]@{ '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
+    'cas put' = [ordered]@{ '--tree' = 'Of directories also the Tree, as output directories have.'; '--no-upload' = 'Compute digests, and ask no server.'; '-n' = 'Ask what is missing, and upload nothing.'; '--dry-run' = 'Ask what is missing, and upload nothing.'; '--blake3' = 'Name the blobs by BLAKE3.' }
+    'cas stat' = [ordered]@{ '--tiers' = 'Ask every part, too, for what it holds itself.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
     'cas missing' = [ordered]@{ '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
     'cas tree' = [ordered]@{ '--depth' = 'Show so many levels; missing nodes always.'; '--sizes' = 'Show what each part holds, and its share.'; '--check' = 'Ask for every file whether it is there.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
     'cas why' = [ordered]@{ '--blake3' = 'Hashes are BLAKE3 where the text does not say.'; '--name' = 'Which cluster; the latest one.' }
     'cas ls' = [ordered]@{ '--store' = 'PART:STORE/LAYER, as `nlctl cas why` shows them.'; '--limit' = 'The most keys to list; 0 for all.'; '--name' = 'Which cluster; the latest one.' }
+    'cas du' = [ordered]@{ '--name' = 'Which cluster; the latest one.' }
+    'cas checkout' = [ordered]@{ '-n' = 'Only look whether all is there.'; '--dry-run' = 'Only look whether all is there.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
+    'cas diff' = [ordered]@{ '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
+    'cas cp' = [ordered]@{ '--to' = 'A context, or the URL of a CAS.'; '--to-instance' = 'The instance name there.'; '--result' = 'Of an Action also its result, with all outputs.'; '--alone' = 'Only these blobs, not what they lead to.'; '-n' = 'Only ask what is missing there.'; '--dry-run' = 'Only ask what is missing there.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
+    'cas verify' = [ordered]@{ '--closure' = 'An object, and everything that it leads to.'; '--all' = 'Every blob of the CAS.'; '--sample' = 'So many of them by chance: 1%, or 500.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
+    'cas heal' = [ordered]@{ '--closure' = 'And everything that they lead to.'; '--from' = 'A layer PART:STORE/LAYER, a context, or the URL of a CAS.'; '-n' = 'Only show where they would come from.'; '--dry-run' = 'Only show where they would come from.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
+    'cas rm' = [ordered]@{ '--everywhere' = 'From the tiers of workers, too.'; '--store' = 'From this layer alone: PART:STORE/LAYER.'; '-n' = 'Only show where they are.'; '--dry-run' = 'Only show where they are.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
+    'ac put' = [ordered]@{ '--result' = 'A serialised ActionResult, as `ac get -O` writes it.'; '--exit-code' = 'How the command ended.'; '--file' = 'PATH=DIGEST of an output file; may be repeated.'; '--tree' = 'PATH=DIGEST of an output''s Tree; may be repeated.'; '--stdout' = 'Digest of what it wrote.'; '--stderr' = 'Digest of what it complained.'; '--unchecked' = 'Do not look for what it names.'; '-n' = 'Check, but store nothing.'; '--dry-run' = 'Check, but store nothing.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
+    'ac rm' = [ordered]@{ '--store' = 'From this layer alone: PART:STORE/LAYER.'; '-n' = 'Only show where they are.'; '--dry-run' = 'Only show where they are.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
+    'ac ls' = [ordered]@{ '--store' = 'PART:STORE/LAYER; the action cache.'; '--limit' = 'The most to list; 0 for all.'; '--name' = 'Which cluster; the latest one.' }
+    'ac diff' = [ordered]@{ '--times' = 'Compare workers and times, too.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
     'ac get' = [ordered]@{ '-O' = 'Write the serialised result here.'; '--out' = 'Write the serialised result here.'; '--from' = 'Ask this layer alone: PART:STORE/LAYER.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
     'ac check' = [ordered]@{ '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
     'bench' = [ordered]@{ '--target' = '[NAME=]URL of a server; several are measured side by side.'; '--line' = 'Only lines that match, such as ''read-*''; may be repeated.'; '--size' = 'cas: blobs of this size only; may be repeated.'; '--duration' = 'How long a round is. [default: 1s]'; '--count' = 'Calls of a round, in place of its length.'; '-j' = 'Calls at a time.'; '--jobs' = 'Calls at a time.'; '--rounds' = 'How many rounds. [default: 3]'; '--loaders' = 'How many load processes; one for two cores.'; '--rate' = 'Calls a second of the open loop; by default half of what the slowest can.'; '--compressible' = 'Share of each blob that is zeros.'; '--blobs' = 'startup: blobs in the full store. [default: 20000]'; '--save' = 'Keep the result under this name, or as this path.'; '--compare' = 'Show the change since the result of this name or path.'; '--max-regress' = 'With --compare: the largest loss that is no failure. [default: 10%]'; '--plot' = 'Draw the result into this SVG file.' }
@@ -147,6 +160,23 @@ $nlctlValues = @{
     'cas ls --store' = '?'
     'cas ls --limit' = '?'
     'cas ls --name' = '@contexts'
+    'cas du --name' = '@contexts'
+    'cas cp --to' = '?'
+    'cas cp --to-instance' = '?'
+    'cas verify --closure' = '?'
+    'cas verify --sample' = '?'
+    'cas heal --from' = '?'
+    'cas rm --store' = '?'
+    'ac put --result' = 'files'
+    'ac put --exit-code' = '?'
+    'ac put --file' = '?'
+    'ac put --tree' = '?'
+    'ac put --stdout' = '?'
+    'ac put --stderr' = '?'
+    'ac rm --store' = '?'
+    'ac ls --store' = '?'
+    'ac ls --limit' = '?'
+    'ac ls --name' = '@contexts'
     'ac get -O' = 'files'
     'ac get --out' = 'files'
     'ac get --from' = '?'
@@ -245,6 +275,11 @@ $nlctlArguments = @{
     'cas missing' = '@digests'
     'cas tree' = '@digests'
     'cas why' = '@digests'
+    'cas checkout' = '@digests'
+    'cas cp' = '@digests'
+    'cas verify' = '@digests'
+    'cas heal' = '@digests'
+    'cas rm' = '@digests'
     'bench' = '=cas ac exec mix startup'
     'config validate' = 'files'
     'config new' = '@templates'

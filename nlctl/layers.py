@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from nlserver.errors import Error
-from nlserver.reapi.digest import Digest
+from nlserver.reapi.digest import Digest, Function
 
 from nlctl.admin import Admin
 from nlctl.faults import NO_STORE, Fault, fix
 
 T = TypeVar("T")
 _LAYER_SECONDS: Final = 2.0
+_KEY: Final = re.compile(r"([0-9a-f]{64})-([0-9]{1,19})")
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,13 @@ class Entry:
     size_bytes: int
     used: float
 
+    def digest(self, function: Function) -> Digest | None:
+        """The digest that the key is; None for a key of another form."""
+        match = _KEY.fullmatch(self.key)
+        return Digest(match[1], int(match[2]), function) if match else None
 
-def trace(sockets: dict[str, Path], digest: Digest) -> list[Sighting]:
+
+def trace(sockets: Mapping[str, str | Path], digest: Digest) -> list[Sighting]:
     """What every layer of every part says of a blob, part by part. A part that is silent is one sighting."""
     from nlserver.proto import admin_pb2
 
@@ -94,7 +101,7 @@ def trace(sockets: dict[str, Path], digest: Digest) -> list[Sighting]:
     return [one for found in _each(sockets, ask, silent) for one in found]
 
 
-def layers(sockets: dict[str, Path]) -> list[Layer]:
+def layers(sockets: Mapping[str, str | Path]) -> list[Layer]:
     """Every layer of every part that answers, parents first."""
     return [one for found in _each(sockets, layers_of, lambda _part, _error: []) for one in found]
 
@@ -123,11 +130,11 @@ def named(known: Sequence[Layer], asked: str) -> Layer:
         NO_STORE,
         f"there is no store {asked!r} here",
         why=f"there are: {', '.join(there) or 'none'}",
-        fixes=[fix("name one of them")],
+        fixes=[fix("see what there is", "nlctl", "cas", "du")],
     )
 
 
-def read(socket: Path, path: str, digest: Digest) -> Iterator[bytes]:
+def read(socket: str | Path, path: str, digest: Digest) -> Iterator[bytes]:
     """The bytes that a layer holds for a digest, in chunks. Raises Error, NOT_FOUND when it holds none."""
     from nlserver.proto import admin_pb2
 
@@ -137,7 +144,7 @@ def read(socket: Path, path: str, digest: Digest) -> Iterator[bytes]:
             yield page.data
 
 
-def remove(socket: Path, path: str, digest: Digest) -> bool:
+def remove(socket: str | Path, path: str, digest: Digest) -> bool:
     """Let a layer, and what is below it, forget a value; False when it was absent. Raises Error."""
     from nlserver.proto import admin_pb2
 
@@ -146,7 +153,7 @@ def remove(socket: Path, path: str, digest: Digest) -> bool:
         return bool(admin.call("RemoveBlob", request).removed)
 
 
-def entries(socket: Path, path: str, prefix: str, limit: int) -> list[Entry]:
+def entries(socket: str | Path, path: str, prefix: str, limit: int) -> list[Entry]:
     """What a layer holds under keys that begin so, at most `limit` of them (0 for all), in no order. Raises Error."""
     from nlserver.proto import admin_pb2
 
@@ -156,13 +163,34 @@ def entries(socket: Path, path: str, prefix: str, limit: int) -> list[Entry]:
         return [Entry(one.key, one.size_bytes, _seconds(one.used)) for page in pages for one in page.blobs]
 
 
+def listed(
+    parts: Mapping[str, str | Path], role: str, asked: str, prefix: str, limit: int
+) -> tuple[Layer, list[Entry]]:
+    """What a store of this role holds: the layer that was asked for, or the first that can list. Raises Fault NO_STORE.
+
+    Where there are several parts the one called `cas` counts: workers have tiers of their own.
+    """
+    known = [one for one in layers(parts) if one.can_list]
+    fit = [one for one in known if role in one.roles and (one.part == "cas" or len(parts) == 1)]
+    layer = named(known, asked) if asked or not fit else fit[0]
+    return layer, entries(parts[layer.part], layer.path, prefix.lower().replace("/", "-"), limit)
+
+
+def listing(parts: Mapping[str, str | Path], role: str, function: Function) -> list[Digest]:
+    """Every digest that the stores of this role hold."""
+    _, found = listed(parts, role, "", "", 0)
+    return [digest for one in found if (digest := one.digest(function)) is not None]
+
+
 def _message(digest: Digest) -> Any:
     from nlserver.reapi.tree import message_of
 
     return message_of(digest)
 
 
-def _each(sockets: dict[str, Path], ask: Callable[[str, Admin], T], failed: Callable[[str, Error], T]) -> Sequence[T]:
+def _each(
+    sockets: Mapping[str, str | Path], ask: Callable[[str, Admin], T], failed: Callable[[str, Error], T]
+) -> Sequence[T]:
     from concurrent.futures import ThreadPoolExecutor
 
     def one(part: str) -> T:

@@ -180,7 +180,7 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         level=Level.STANDARD,
     ),
     ("cas", "put"): Leaf("cas_put", "Upload files and directories", USE, level=Level.STANDARD),
-    ("cas", "stat"): Leaf("cas_stat", "Which blobs are there", USE, level=Level.STANDARD),
+    ("cas", "stat"): Leaf("cas_stat", "Which blobs are there, and in which tiers", USE, level=Level.STANDARD),
     ("cas", "missing"): Leaf("cas_missing", "Those of many digests that the CAS lacks", USE, level=Level.STANDARD),
     ("cas", "tree"): Leaf(
         "cas_tree",
@@ -193,6 +193,39 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("cas", "ls"): Leaf(
         "cas_ls", "What a store holds", USE, frozenset({"--store", "--limit", "--name"}), level=Level.ADMIN
     ),
+    ("cas", "du"): Leaf("cas_du", "How much the stores hold", USE, frozenset({"--name"}), level=Level.ADMIN),
+    ("cas", "checkout"): Leaf("cas_checkout", "Write a directory of the CAS to disk", USE, level=Level.STANDARD),
+    ("cas", "diff"): Leaf("cas_diff", "Compare two directories, messages or files", USE, level=Level.STANDARD),
+    ("cas", "cp"): Leaf(
+        "cas_cp",
+        "Copy objects, with what they lead to, to another CAS",
+        USE,
+        frozenset({"--to", "--to-instance"}),
+        level=Level.STANDARD,
+    ),
+    ("cas", "verify"): Leaf(
+        "cas_verify",
+        "Hash what is stored, all or a sample of it",
+        USE,
+        frozenset({"--closure", "--sample"}),
+        level=Level.STANDARD,
+    ),
+    ("cas", "heal"): Leaf("cas_heal", "Bring back what the CAS lost", USE, frozenset({"--from"}), level=Level.STANDARD),
+    ("cas", "rm"): Leaf("cas_rm", "Let stores forget blobs", USE, frozenset({"--store"}), level=Level.ADMIN),
+    ("ac", "put"): Leaf(
+        "ac_put",
+        "Put a result into the action cache",
+        USE,
+        frozenset({"--result", "--exit-code", "--file", "--tree", "--stdout", "--stderr"}),
+        level=Level.STANDARD,
+    ),
+    ("ac", "rm"): Leaf(
+        "ac_rm", "Forget results, so that actions run again", USE, frozenset({"--store"}), level=Level.ADMIN
+    ),
+    ("ac", "ls"): Leaf(
+        "ac_ls", "The actions that have a result", USE, frozenset({"--store", "--limit", "--name"}), level=Level.ADMIN
+    ),
+    ("ac", "diff"): Leaf("ac_diff", "Where the results of two actions differ", USE, level=Level.STANDARD),
     ("ac", "get"): Leaf(
         "ac_get", "The result of an action", USE, frozenset({"-O", "--out", "--from"}), level=Level.STANDARD
     ),

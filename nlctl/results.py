@@ -39,16 +39,16 @@ async def of_action(session: Session, target: Target, remote: Client, action: Di
     raise none_of(action, target)
 
 
-def _behind(sockets: Mapping[str, Path], action: Digest) -> Held | None:
+def _behind(sockets: Mapping[str, str | Path], action: Digest) -> Held | None:
     """What the layers of action caches hold, the deepest asked first."""
-    known = [one for one in layers.layers(dict(sockets)) if "ac" in one.roles and one.part == "cas"]
+    known = [one for one in layers.layers(sockets) if "ac" in one.roles and one.part == "cas"]
     for layer in reversed(known):
         if (held := in_layer(sockets, layer, action)) is not None:
             return held
     return None
 
 
-def in_layer(sockets: Mapping[str, Path], layer: layers.Layer, action: Digest) -> Held | None:
+def in_layer(sockets: Mapping[str, str | Path], layer: layers.Layer, action: Digest) -> Held | None:
     """What this layer holds for an action; None when it holds nothing. Raises Error."""
     try:
         data = b"".join(layers.read(sockets[layer.part], layer.path, action))

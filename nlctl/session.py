@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from nlctl import homes
 from nlctl.arguments import Invocation, Origin, Rank
 from nlctl.contexts import SCHEMES, Access, Address, Context, Contexts, config_home
-from nlctl.faults import CONTEXT_TAKEN, NO_CONTEXT, NOT_RUNNING, UNCONFIRMED, UNSUPPORTED, USAGE, Fault, fix
+from nlctl.faults import CONTEXT_TAKEN, NO_CONTEXT, NOT_RUNNING, UNCONFIRMED, UNSUPPORTED, USAGE, Fault, Fix, fix
 from nlctl.launch.ledger import Ledger, known, write
 from nlctl.launch.wish import HOST, checked_name
 from nlctl.registry import FLAGS
@@ -170,6 +170,36 @@ class Session:
         """Where the parts of the chosen cluster answer, by their names. Raises Fault NOT_RUNNING."""
         ledger, backend = self.running(asked)
         return {one.name: ledger.admin_socket(one.name) for one in backend.reports() or () if one.pid is not None}
+
+    def parts(self, asked: str = "", *, instead: Fix) -> dict[str, str]:
+        """Where the parts of the chosen cluster answer operators, by their names; a server elsewhere is one part.
+
+        Raises Fault UNSUPPORTED for a server without the admin service: `instead` is what works there.
+        """
+        target = self.target(asked)
+        if target.cluster is not None:
+            return {name: str(socket) for name, socket in self.sockets(target.cluster).items()}
+        if target.admin is not None:
+            return {"server": target.admin}
+        raise Fault(
+            UNSUPPORTED,
+            "this needs the admin service (level D), which this server does not have",
+            why=f"the Remote Execution API at {target.cas} neither lists nor removes nor tells what layers hold",
+            fixes=[instead, fix("say where its admin service is", "nlctl", "context", "add", "--help")],
+        )
+
+    def elsewhere(self, where: str, instance: str | None = None) -> Target:
+        """Another server: the URL of a CAS, or a context. Raises Fault NO_CONTEXT."""
+        if "://" in where:
+            if not where.startswith(SCHEMES):
+                raise Fault(USAGE, f"{where!r} is no endpoint", fixes=[fix("write grpc://HOST:PORT, or grpcs://")])
+            return Target(where, where, None, instance or "")
+        self.known_context(where)
+        shown, _ = self.choice()
+        found = self.target(where)
+        # Documents speak of the context that was chosen.
+        self.ui.in_context(shown)
+        return found if instance is None else replace(found, instance=instance)
 
     def target(self, asked: str = "") -> Target:
         """Where to send requests: --endpoint, or the chosen cluster. Raises Fault when there is none."""

@@ -9,7 +9,7 @@ from nlserver.fs import in_thread
 from nlserver.reapi.digest import Digest, hasher
 from nlserver.store import Missing
 
-from nlctl.faults import BLOB_CORRUPT, Fault, fix
+from nlctl.faults import fix
 from nlctl.layers import Layer, layers, named, read
 from nlctl.session import Session
 
@@ -19,11 +19,11 @@ async def chunks(
 ) -> AsyncGenerator[bytes, None]:
     """The bytes of a blob as the layer PART:STORE/LAYER holds them, from `span[0]` on at most `span[1]` of them.
 
-    Raises Fault NO_STORE, Missing, and at the end of a whole blob Fault BLOB_CORRUPT when it was damaged.
+    Raises Fault NO_STORE, Missing, and at the end of a whole blob Error DATA_LOSS when it was damaged.
     """
-    sockets = session.sockets(session.target().cluster or "")
-    layer = named(layers(sockets), tier)
-    source = verified(read(sockets[layer.part], layer.path, wanted), wanted, layer)
+    parts = session.parts(instead=fix("read what clients read: leave --from out"))
+    layer = named(layers(parts), tier)
+    source = verified(read(parts[layer.part], layer.path, wanted), wanted, layer)
     skip, left = span or (0, None)
     while (chunk := await in_thread(next, source, None)) is not None:
         piece = chunk[skip:]
@@ -37,7 +37,7 @@ async def chunks(
 
 
 def verified(source: Iterator[bytes], wanted: Digest, layer: Layer) -> Iterator[bytes]:
-    """The same chunks. Raises Missing, and Fault BLOB_CORRUPT at the end when they are not the blob."""
+    """The same chunks. Raises Missing, and Error DATA_LOSS at the end when they are not the blob."""
     check, size = hasher(wanted.function), 0
     try:
         for chunk in source:
@@ -49,10 +49,9 @@ def verified(source: Iterator[bytes], wanted: Digest, layer: Layer) -> Iterator[
             raise
         raise Missing(wanted, message=f"{layer.name} does not hold {wanted}") from error
     if Digest(check.hexdigest(), size, wanted.function) != wanted:
-        name = f"{wanted.hash}/{wanted.size_bytes}"
-        raise Fault(
-            BLOB_CORRUPT,
-            f"{layer.name} holds other bytes than those of {name}",
-            why=f"{size} bytes whose hash is {check.hexdigest()}; below a compression store that is right",
-            fixes=[fix("see what every layer holds", "nlctl", "cas", "why", name)],
+        raise Error(
+            Code.DATA_LOSS,
+            f"{layer.name} holds other bytes than those of {wanted.hash}/{wanted.size_bytes}",
+            where=layer.name,
+            remedy="Below a compression store that is right: ask the layer above.",
         )

@@ -81,6 +81,7 @@ def _dangling(action: Digest, gone: Sequence[Part]) -> Fault:
         else f"the result of action {name} names a missing blob",
         why=shown + more,
         fixes=[
+            fix("forget the result: the next build runs it again", "nlctl", "ac", "rm", name),
             fix("see which store lost it", "nlctl", "cas", "why", f"{gone[0].digest.hash}/{gone[0].digest.size_bytes}"),
         ],
     )

@@ -10,6 +10,7 @@ import typer
 from nlserver.reapi.digest import Digest, Function
 
 from nlctl.exits import Exit
+from nlctl.faults import fix
 from nlctl.files import keep
 from nlctl.recents import as_json
 from nlctl.resolve import single
@@ -71,11 +72,10 @@ def _layer(session: Session, wanted: Digest, tier: str) -> Held:
     from nlctl.layers import layers, named
     from nlctl.results import in_layer, none_of
 
-    target = session.target()
-    sockets = session.sockets(target.cluster or "")
-    held = in_layer(sockets, named(layers(sockets), tier), wanted)
+    parts = session.parts(instead=fix("ask as clients do: leave --from out"))
+    held = in_layer(parts, named(layers(parts), tier), wanted)
     if held is None:
-        raise none_of(wanted, target)
+        raise none_of(wanted, session.target())
     return held
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from nlctl.exits import Exit
-from nlctl.faults import NO_STORE, Fault, fix
-from nlctl.layers import Layer, entries, layers
+from nlctl.faults import fix
+from nlctl.layers import listed
 from nlctl.session import Session
 from nlctl.ui import Column, human_ago, human_bytes, stamp
 
@@ -39,25 +39,10 @@ def command(
     The Remote Execution API has no listing, so this needs a cluster that nlctl started.
     """
     session: Session = ctx.obj
-    sockets = session.sockets(name)
-    known = [one for one in layers(sockets) if one.can_list]
-    layer = _chosen(known, store)
-    found = entries(sockets[layer.part], layer.path, prefix.lower().replace("/", "-"), limit)
+    instead = fix("ask for blobs that you know", "nlctl", "cas", "missing", "-")
+    layer, found = listed(session.parts(name, instead=instead), "cas", store, prefix, limit)
     rows: list[dict[str, Any]] = [
         {"key": one.key, "size_bytes": one.size_bytes, "used": stamp(one.used)} for one in found
     ]
-    session.ui.items("nlctl.cas.ls/v1", rows, _COLUMNS, facts={"store": f"{layer.part}:{layer.path}"})
+    session.ui.items("nlctl.cas.ls/v1", rows, _COLUMNS, facts={"store": layer.name})
     return Exit.OK
-
-
-def _chosen(known: list[Layer], asked: str) -> Layer:
-    for layer in known:
-        if asked == f"{layer.part}:{layer.path}" or (not asked and layer.part == "cas"):
-            return layer
-    there = ", ".join(f"{layer.part}:{layer.path}" for layer in known)
-    raise Fault(
-        NO_STORE,
-        f"there is no store {asked!r} that can be listed" if asked else "no store of the CAS can be listed",
-        why=f"there are: {there or 'none'}",
-        fixes=[fix("name one of them", "nlctl", "cas", "ls", "--store", there.split(", ")[0] or "PART:STORE")],
-    )

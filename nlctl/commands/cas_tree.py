@@ -159,5 +159,6 @@ def _broken(seen: _Seen, total: Total) -> Fault:
         why=f"FindMissingBlobs lists {names}{more}",
         fixes=[
             fix("see which store lost it", "nlctl", "cas", "why", first),
+            fix("bring it back from where it still is", "nlctl", "cas", "heal", first, "--dry-run"),
         ],
     )
