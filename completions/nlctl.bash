@@ -3,14 +3,12 @@
 _nlctl_commands() {
     case "$1" in
         '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac bench config connect bazelrc context top metrics support version explain help completion' ;;
-        'cas') REPLY='get put stat missing tree why ls' ;;
-        '') REPLY='up down scale restart status ps logs workers ops queue events run action cas ac bench config bazelrc context top metrics version explain help completion' ;;
         'cas') REPLY='get put stat missing tree why ls du checkout diff cp verify heal rm' ;;
         'action') REPLY='show inputs diff replay determinism local run' ;;
         'ac') REPLY='put rm ls diff get check' ;;
         'workers') REPLY='ls show drain cordon uncordon add kill match logs' ;;
         'ops') REPLY='ls show watch cancel' ;;
-        'config') REPLY='validate new show diff explain schema migrate render undo' ;;
+        'config') REPLY='validate new show diff explain schema migrate render edit undo' ;;
         'queue') REPLY='ls show explain' ;;
         'context') REPLY='ls show use add rm rename export import' ;;
         'support') REPLY='bundle show' ;;
@@ -77,6 +75,7 @@ _nlctl_options() {
         'config diff') REPLY='--running --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config migrate') REPLY='-n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config render') REPLY='--to --out --workers --cas-size --image -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'config edit') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config undo') REPLY='-n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'connect') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'bazelrc') REPLY='--write --check -n --dry-run --config --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -214,6 +213,7 @@ _nlctl_value() {
         'config render --cas-size') REPLY='?' ;;
         'config render --image') REPLY='?' ;;
         'config render --name') REPLY='@contexts' ;;
+        'config edit --name') REPLY='@contexts' ;;
         'connect --name') REPLY='@contexts' ;;
         'bazelrc --config') REPLY='?' ;;
         'bazelrc --name') REPLY='@contexts' ;;
@@ -291,6 +291,7 @@ _nlctl_argument() {
         'config diff') REPLY='files' ;;
         'config explain') REPLY='files' ;;
         'config migrate') REPLY='files' ;;
+        'config edit') REPLY='files' ;;
         'context import') REPLY='files' ;;
         'support show') REPLY='files' ;;
         'explain') REPLY='@codes' ;;

@@ -276,6 +276,9 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         SETUP,
         frozenset({"--to", "--out", "--workers", "--cas-size", "--image", "--name"}),
     ),
+    ("config", "edit"): Leaf(
+        "config_edit", "A config in your editor, judged before it counts", SETUP, frozenset({"--name"})
+    ),
     ("config", "undo"): Leaf("config_undo", "Take back what nlctl wrote into files", SETUP),
     ("connect",): Leaf(
         "connect", "What a build client needs to use this cluster", SETUP, frozenset({"--name"}), level=Level.STANDARD

@@ -293,6 +293,12 @@ class Session:
             return False
         return self.ui.ask(f"{question} [y/N] ").lower() in ("y", "yes")
 
+    def asked(self, question: str) -> bool:
+        """Whether the user says yes to going on, at a terminal; --yes does not go on for ever."""
+        if self._counts.get("no_input") or not self.ui.asks:
+            return False
+        return self.ui.ask(f"{question} [Y/n] ").lower() in ("", "y", "yes")
+
     def confirm(self, what: str, word: str) -> None:
         """Let the user type `word` before something is destroyed. Raises Fault UNCONFIRMED otherwise."""
         if self._counts.get("yes"):

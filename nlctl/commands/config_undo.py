@@ -24,7 +24,7 @@ def command(
     edit: Annotated[str, typer.Argument(help="The id that the edit was told with; the latest if none.")] = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say which files.")] = False,
 ) -> int:
-    """Undo an edit of `config validate --fix`, `config migrate` or `bazelrc --write`, byte for byte."""
+    """Undo what `config edit`, `config migrate`, `config validate --fix` or `bazelrc --write` wrote, byte for byte."""
     from nlctl import configs
 
     session: Session = ctx.obj

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from nlserver.spec import Place
 
-_TOKEN: Final = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s{}\[\]:,"']+|.""")
+_TOKEN: Final = re.compile(r"""https?://[^\s"']+|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s{}\[\]:,"']+|.""")
 
 
 class Severity(StrEnum):

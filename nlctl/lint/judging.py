@@ -13,9 +13,12 @@ from nlserver.config.problem import Sort
 from nlctl.lint.engine import finding
 from nlctl.lint.finding import Finding, Severity
 from nlctl.lint.rules import every
-from nlctl.lint.scene import Disk, File, Probe, Runs, Scene
+from nlctl.lint.scene import Disk, File, Probe, Published, Runs, Scene
 
 _PROBE: Final = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\]):(?P<port>\d{1,5})(?P<path>/[\w/.-]*)?")
+
+
+_PUBLISHED: Final = re.compile(r"""\s*-\s*["']?(?:0\.0\.0\.0:)?\d{1,5}:(?P<port>\d{1,5})(?:/tcp)?["']?\s*(?:#.*)?""")
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def single(texts: Sequence[Text], environment: Mapping[str, str], runs: Runs = R
 
 def together(verdict: Verdict, texts: Sequence[Text], disk: Disk, runs: Runs) -> Verdict:
     """The same with what the rules say of the files together."""
-    scene = Scene(verdict.files, runs, disk, tuple(_probes(texts)))
+    scene = Scene(verdict.files, runs, disk, tuple(_probes(texts)), tuple(_published(texts)))
     deep = [found for rule in every() for found in rule(scene)]
     return Verdict(_ordered([*verdict.findings, *deep]), verdict.files, verdict.unread)
 
@@ -84,3 +87,11 @@ def _probes(texts: Sequence[Text]) -> Iterator[Probe]:
             for match in _PROBE.finditer(line):
                 port, path = int(match["port"]), match["path"] or "/"
                 yield Probe(text.name, number, match.start() + 1, port, path, line)
+
+
+def _published(texts: Sequence[Text]) -> Iterator[Published]:
+    for text in texts:
+        for number, line in enumerate(() if text.is_config else text.content.splitlines(), 1):
+            if match := _PUBLISHED.fullmatch(line):
+                column = len(line) - len(line.lstrip(" -")) + 1
+                yield Published(text.name, number, column, int(match["port"]), line)

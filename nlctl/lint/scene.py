@@ -78,6 +78,17 @@ class Probe:
 
 
 @dataclass(frozen=True)
+class Published:
+    """A port of a container that a deployment file opens on every interface of its machine."""
+
+    file: str
+    line: int
+    column: int
+    port: int
+    excerpt: str
+
+
+@dataclass(frozen=True)
 class Disk:
     """Facts about directories that configs name, by path; a path that is not here is unknown."""
 
@@ -95,6 +106,7 @@ class Scene:
     runs: Runs = Runs.NLSERVER
     disk: Disk = field(default_factory=Disk)
     probes: tuple[Probe, ...] = ()
+    published: tuple[Published, ...] = ()
 
     def specs(self) -> Iterator[tuple[File, Any]]:
         """Every Spec of every file."""

@@ -34,7 +34,8 @@ def test_every_error_of_every_file_is_shown_with_place_mark_reason_and_remedy(cl
     assert lines[at + 2] == "      |         ^^^^^^^^^^^^^^"
     assert lines[at + 3].startswith("   why  ")
     assert lines[at + 4] == '   fix  did you mean "eviction_policy"?'
-    assert any(line.startswith("nl/worker.json5:40:9  error[NL-CFG-104]") for line in lines)
+    number = worker[: worker.index("work_directory:")].count("\n") + 1
+    assert any(line.startswith(f"nl/worker.json5:{number}:9  error[NL-CFG-104]") for line in lines)
     assert "errors" in done.err
     assert "(exit 13, invalid)" in done.err
 

@@ -134,6 +134,22 @@ def same_name(self: Rule, scene: Scene) -> Iterator[Finding]:
             yield self.at(file, worker, "name", what, 'name: "${WORKER_NAME}"')
 
 
+@rule(
+    "NL-CFG-146",
+    Severity.ERROR,
+    "a scheduler's state in a store that cannot keep it",
+    "the state needs a redis_store that stands in `stores` by itself, in the mode standard or sentinel",
+)
+def unfit_backend(self: Rule, scene: Scene) -> Iterator[Finding]:
+    """Redis backends of schedulers that name a cluster, a wrapped store or one of another kind."""
+    for file, backend in scene.tagged("redis"):
+        store = next((entry.spec for entry in file.config.stores if entry.name == backend.redis_store), None)
+        if store is not None and (store.tag != "redis_store" or str(getattr(store, "mode", "")) == "cluster"):
+            kind = "a redis cluster" if store.tag == "redis_store" else f"a {store.tag}"
+            what = f"'{backend.redis_store}' is {kind}"
+            yield self.at(file, backend, "redis_store", what, "name a redis_store of its own")
+
+
 def joined(scene: Scene) -> Iterator[tuple[File, Any, Any]]:
     """Every worker with the simple scheduler that it joins, where that is among the files."""
     for file, worker in scene.workers():

@@ -74,6 +74,23 @@ def open_admin(self: Rule, scene: Scene) -> Iterator[Finding]:
 
 
 @rule(
+    "NL-CFG-145",
+    Severity.WARNING,
+    "the worker API is published to the network",
+    "whoever reaches it can become a worker, is given actions, and answers them with results that others then use",
+)
+def open_worker_api(self: Rule, scene: Scene) -> Iterator[Finding]:
+    """Ports of deployment files that lead to a worker_api, on every interface."""
+    for published in scene.published:
+        for listener in scene.at(published.port):
+            if listener.service("worker_api") is not None:
+                what = f"port {published.port}, where {listener.file.name} takes workers in, is published"
+                place = Place("", published.line, published.column, published.file)
+                fix = f'take it out, or "127.0.0.1:{published.port}:{published.port}"'
+                yield self.here(place, published.excerpt, what, fix)
+
+
+@rule(
     "NL-CFG-133",
     Severity.ERROR,
     "CAS and action cache are one store",

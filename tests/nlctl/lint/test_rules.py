@@ -19,6 +19,7 @@ from nlctl.lint.repair import repaired
 from nlctl.lint.rule import Rule
 from nlctl.lint.rules import every
 from nlctl.lint.scene import Disk, Runs
+from nlctl.specs import spans
 
 NAMES = ("cas", "scheduler", "worker")
 ROOT = Path(__file__).parents[3]
@@ -65,12 +66,18 @@ class Case:
     severity: Severity | None = None
 
 
-SLOW_GRPC = """slow: {
-          grpc: {
-            store_type: "cas",
-            endpoints: [{ address: "grpc://${CAS_ENDPOINT:-127.0.0.1:50051}" }],
-          },
-        },"""
+def slow_tier() -> str:
+    """What the shipped worker config says of its slow tier."""
+    text = template("worker.json5")
+    node = spans.read(text).get("stores")
+    for key in (0, "fast_slow", "slow"):
+        assert node is not None
+        node = node.items[key] if isinstance(key, int) else node.get(key)
+    assert node is not None
+    return text[node.start : node.end]
+
+
+SLOW_GRPC = slow_tier()
 SECOND = template("worker.json5").replace("${WORKER_NAME:-worker-1}", "worker-2")
 WORK = '"${DATA:-/var/lib/nlctl}/work/${WORKER_NAME:-worker-1}"'
 CONTENT = '"${DATA:-/var/lib/nlctl}/workers/content"'
@@ -130,7 +137,7 @@ CASES = [
     Case("NL-CFG-117", "filesystem: {", [("cas", 'eviction_policy: { max_bytes: "${CAS_SIZE:-10gb}" },', "")]),
     Case("NL-CFG-117", "max_bytes: 0", [("cas", '"${CAS_SIZE:-10gb}"', "0")]),
     Case("NL-CFG-118", "evict_bytes", [("cas", '"${CAS_SIZE:-10gb}"', '"1gb", evict_bytes: "1gb"')]),
-    Case("NL-CFG-119", "noop", [("worker", SLOW_GRPC, "slow: { noop: {} },")], {"second.json5": SECOND}),
+    Case("NL-CFG-119", "noop", [("worker", SLOW_GRPC, "{ noop: {} }")], {"second.json5": SECOND}),
     Case("NL-CFG-120", ":50099", [("worker", "127.0.0.1:50051", "127.0.0.1:50099")]),
     Case("NL-CFG-121", "gpu:", [("worker", "cpu_count:", 'gpu: { values: ["a100"] }, cpu_count:')]),
     Case("NL-CFG-122", "127.0.0.1:50052", [("worker", "127.0.0.1:50061", "127.0.0.1:50052")]),
@@ -201,11 +208,17 @@ CASES = [
     ),
     Case("NL-CFG-140", "execution: [", [("scheduler", 'worker_api: { scheduler: "MAIN_SCHEDULER" },', "")]),
     Case("NL-CFG-141", ":50051", [("scheduler", "CLIENT_LISTEN:-127.0.0.1:50052", "X:-0.0.0.0:50051")]),
+    Case("NL-CFG-145", "50061:50061", more={"compose.yml": '    ports:\n      - "50061:50061"\n'}),
+    Case(
+        "NL-CFG-146",
+        "redis_store",
+        [("scheduler", "simple: {", 'simple: { experimental_backend: { redis: { redis_store: "CAS_STORE" } },')],
+    ),
     Case("NL-CFG-142", "name:", more={"second.json5": template("worker.json5")}),
     Case(
         "NL-CFG-144",
         "cas_fast_slow_store",
-        [("worker", SLOW_GRPC, 'slow: { filesystem: { content_path: "/own", temp_path: "/own.tmp" } },')],
+        [("worker", SLOW_GRPC, '{ filesystem: { content_path: "/own", temp_path: "/own.tmp" } }')],
     ),
 ]
 
