@@ -78,7 +78,15 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "status", "Is it healthy, and what needs attention", LOOK, frozenset({"--name"}), level=Level.LOCAL
     ),
     ("ps",): Leaf("ps", "The processes of a cluster", LOOK, frozenset({"--name"}), level=Level.LOCAL),
-    ("logs",): Leaf("logs", "What the parts say", LOOK, frozenset({"--name", "--tail", "--since"}), level=Level.LOCAL),
+    ("logs",): Leaf(
+        "logs",
+        "What the parts say",
+        LOOK,
+        frozenset(
+            {"--name", "--tail", "--since", "--until", "--level", "--grep", "--op", "--action", "--invocation"},
+        ),
+        level=Level.LOCAL,
+    ),
     ("workers", "ls"): Leaf(
         "workers_ls", "The workers that the scheduler sees", LOOK, frozenset({"--name"}), level=Level.ADMIN
     ),

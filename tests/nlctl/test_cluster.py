@@ -19,6 +19,7 @@ from nlserver.reapi.client import Client
 from nlserver.reapi.digest import Digest
 
 from tests.nlctl.conftest import Cli, Done
+from tests.nlctl.documents import valid
 
 HELLO = hashlib.sha256(b"hello\n").hexdigest()
 
@@ -245,6 +246,32 @@ class TestLooking:
         line = json.loads(cluster("logs", "cas", "--json").out.splitlines()[0])
         assert (line["schema"], line["part"]) == ("nlctl.log/v1", "cas")
         cluster("logs", "nobody", code=3)
+
+    def test_logs_are_cut_by_level_time_and_expression(self, cluster: Cli) -> None:
+        assert {json.loads(line)["level"] for line in cluster("logs", "--json").out.splitlines()} >= {"info"}
+        assert "Executing" not in cluster("logs", "--level", "error").out
+        assert cluster("logs", "--until", "1d").out == cluster("logs", "--since", "2100-01-01").out == ""
+        lines = cluster("logs", "--grep", "Worker regis", "--no-prefix").out.splitlines()
+        assert lines
+        assert all("Worker registered" in line for line in lines)
+        cluster("logs", "--level", "loud", code=2)
+        cluster("logs", "--grep", "(", code=2)
+        cluster("logs", "--since", "yesterday", code=2)
+
+    def test_the_lines_of_one_action_are_found_in_all_parts(self, cluster: Cli) -> None:
+        ran = cluster("run", "--no-cache", "-o", "json", "--", "/bin/echo", "traced by its logs").document["item"]
+        others = cluster("run", "--no-cache", "-o", "json", "--", "/bin/echo", "another").document["item"]
+        digest = ran["action"]["hash"]
+        lines = [valid(json.loads(line)) for line in cluster("logs", "--action", digest, "--json").out.splitlines()]
+        assert {one["part"].rstrip("0123456789") for one in lines} >= {"scheduler", "worker-"}
+        assert all(others["action"]["hash"] not in one["line"] for one in lines)
+        [given] = [one["line"] for one in lines if "Action given" in one["line"]]
+        facts = dict(word.split("=", 1) for word in given.split() if "=" in word)
+        by_operation = cluster("logs", "--op", facts["operation"]).out
+        assert by_operation == cluster("logs", "--invocation", facts["invocation"]).out
+        assert "traced by its logs" in by_operation
+        assert cluster("logs", "worker-1", "worker-2", "--op", facts["operation"]).out in by_operation
+        cluster("logs", "--op", "a", "--action", "b", code=2)
 
     def test_following_logs_shows_what_comes(self, cluster: Cli) -> None:
         import subprocess

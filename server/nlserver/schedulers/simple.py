@@ -354,6 +354,7 @@ class SimpleScheduler(Scheduler):
                     action=request.action,
                     worker_id=worker,
                     **({"attempt": run} if run != operation else {}),
+                    **({"invocation": request.origin.invocation} if request.origin.invocation else {}),
                 )
                 self._seats[worker].give(effect)
             case Kill(worker, run):

@@ -88,7 +88,7 @@ async def perform(
     try:
         outcome: re_pb.ExecuteResponse | Error = await run.outcome(leash, executed)
     except Error as error:
-        log.warn("Action failed for want of something", operation=order.operation_id, reason=error)
+        log.warn("Action failed for want of something", operation=order.operation_id, action=order.action, reason=error)
         outcome = error
     except Exception as error:
         outcome = unexpected(error)
@@ -112,6 +112,11 @@ class _Run:
         self._command = ""
         self._cacheable = False
         self._removed = False
+
+    @property
+    def _ids(self) -> dict[str, object]:
+        """What ties a log line to this action."""
+        return {"operation": self._order.operation_id, "action": self._order.action}
 
     async def outcome(self, leash: Leash, executed: Callable[[], None]) -> re_pb.ExecuteResponse:
         """The response, once every trace of the action is gone. Raises Error where another attempt may help."""
@@ -147,7 +152,7 @@ class _Run:
         except Killed:
             self._refuse(Code.ABORTED, f"Command '{self._command}' was killed by scheduler")
         except Missing as missing:
-            log.warn("Missing CAS inputs, returning FAILED_PRECONDITION", operation=self._order.operation_id)
+            log.warn("Missing CAS inputs, returning FAILED_PRECONDITION", **self._ids)
             refused(self._response, Error(Code.FAILED_PRECONDITION, missing.message, missing=missing.missing))
         except Error as error:
             if error.code not in _FINAL:
@@ -275,7 +280,8 @@ class _Run:
     async def _forget_changed(self) -> None:
         while self._changed:
             digest = self._changed[-1]
-            log.warn("An action changed its input; the fast store forgets it", digest=digest, command=self._command)
+            event = "An action changed its input; the fast store forgets it"
+            log.warn(event, **self._ids, digest=digest, command=self._command)
             await self._bench.store.local.remove(digest)
             self._changed.pop()
 
@@ -320,7 +326,8 @@ class _Run:
             self._bench.workspace.remove(self._directory)
             self._removed = True
         except OSError as error:
-            log.error("The directory of an action cannot be removed", path=self._directory.path, reason=error)
+            event = "The directory of an action cannot be removed"
+            log.error(event, **self._ids, path=self._directory.path, reason=error)
 
     def _refuse(self, code: Code, message: str) -> None:
         refused(self._response, Error(code, message))

@@ -33,7 +33,7 @@ def test_history_begins_in_the_previous_file(tmp_path: Path) -> None:
     log = tmp_path / "cas.log"
     previous(log).write_text(f"{T1} old\n")
     log.write_text(f"{T2} new\n")
-    [found] = Follower({"cas": log}).history()
+    [found] = map(list, Follower({"cas": log}).history())
     assert [one.lines[0] for one in found] == [f"{T1} old", f"{T2} new"]
 
 
@@ -51,7 +51,7 @@ def test_following_goes_on_in_the_new_file_after_a_rotation(tmp_path: Path) -> N
     log = tmp_path / "cas.log"
     log.write_text(f"{T1} one\n")
     follower = Follower({"cas": log})
-    follower.history()
+    assert [len(list(one)) for one in follower.history()] == [1]
     with log.open("a") as file:
         file.write(f"{T2} two\n")
     log.rename(previous(log))
@@ -62,6 +62,29 @@ def test_following_goes_on_in_the_new_file_after_a_rotation(tmp_path: Path) -> N
 def test_a_part_that_has_not_logged_yet_is_waited_for(tmp_path: Path) -> None:
     log = tmp_path / "cas.log"
     follower = Follower({"cas": log})
-    assert follower.history() == [[]]
+    assert [list(one) for one in follower.history()] == [[]]
     log.write_text(f"{T1} one\n")
     assert [one.lines[0] for one in follower.more()[0]] == [f"{T1} one"]
+
+
+def test_what_comes_between_the_last_look_and_the_move_is_not_lost(tmp_path: Path) -> None:
+    log = tmp_path / "cas.log"
+    log.write_text(f"{T1} one\n")
+    follower = Follower({"cas": log})
+    [list(one) for one in follower.history()]
+    with log.open("a") as late:
+        log.rename(previous(log))
+        log.write_text(f"{T3} three\n")
+        late.write(f"{T2} two\n")
+        late.flush()
+        assert [one.lines[0] for one in follower.more()[0]] == [f"{T2} two", f"{T3} three"]
+        # Another process of the part moves on a little later.
+        late.write(f"{T2} too\n")
+        late.flush()
+        assert [one.lines[0] for one in follower.more()[0]] == [f"{T2} too"]
+
+
+def test_levels_are_read_from_both_forms() -> None:
+    lines = [f"{T1} WARN  cas x", f'{{"time": "{T1}", "level": "warning", "event": "x"}}', "Fatal: out of memory", "y"]
+    assert [one.level for one in entries("cas", lines)] == ["warn", "warn"]
+    assert [one.level for one in entries("cas", lines[2:])] == [None]
