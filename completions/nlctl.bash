@@ -3,6 +3,9 @@
 _nlctl_commands() {
     case "$1" in
         '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac bench config connect bazelrc context top metrics support version explain help completion' ;;
+        '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac bench config bazelrc context top metrics version explain help completion' ;;
+        'cas') REPLY='get put stat missing tree why ls' ;;
+        '') REPLY='up down scale restart status ps logs workers ops queue events run action cas ac bench config bazelrc context top metrics version explain help completion' ;;
         'cas') REPLY='get put stat missing tree why ls du checkout diff cp verify heal rm' ;;
         'action') REPLY='show inputs diff replay determinism local run' ;;
         'ac') REPLY='put rm ls diff get check' ;;
@@ -17,14 +20,14 @@ _nlctl_commands() {
 }
 _nlctl_options() {
     case "$1" in
-        'up') REPLY='--workers --name -n --dry-run --cas-size --cas-processes --base-port --no-wait --wait-timeout --keep-on-fail -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
-        'down') REPLY='--name --all --wipe --grace -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'up') REPLY='--workers --name -n --dry-run --cas-size --cas-processes --base-port --no-wait --wait-timeout --keep-on-fail --no-smoke --attach --profile --config --backend --detailed-exitcode -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'down') REPLY='--name --all --wipe --drain --grace -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'scale') REPLY='--drain --no-drain --deadline --wait-timeout -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'restart') REPLY='--rolling --deadline --wait-timeout -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'wait') REPLY='--for --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
-        'status') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'status') REPLY='--graph -w --watch --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'ps') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
-        'logs') REPLY='-f --follow --tail --since --no-prefix --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'logs') REPLY='-f --follow --tail --since --until --level --grep --op --action --invocation --no-prefix --timestamps --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'workers ls') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'workers show') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'workers drain') REPLY='--deadline --detach -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -40,7 +43,7 @@ _nlctl_options() {
         'queue ls') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'queue show') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'queue explain') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
-        'events') REPLY='-f --follow --level --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'events') REPLY='-f --follow --level --kind --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'run') REPLY='--input --fetch --output --out-dir --env --platform --on --no-cache --action-timeout --detach -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'action show') REPLY='--blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'action inputs') REPLY='--blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -89,7 +92,7 @@ _nlctl_options() {
         'metrics') REPLY='-w --watch --interval --prom --plot --for --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'support bundle') REPLY='-O --out --since --record --no-redact --max-size -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'completion') REPLY='--install -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
-        'workers logs') REPLY='-f --follow --tail --since --no-prefix --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'workers logs') REPLY='-f --follow --tail --since --until --level --grep --op --action --invocation --no-prefix --timestamps --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'action run') REPLY='--input --fetch --output --out-dir --env --platform --on --no-cache --action-timeout --detach -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         *) REPLY='-C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
     esac
@@ -102,6 +105,9 @@ _nlctl_value() {
         'up --cas-processes') REPLY='?' ;;
         'up --base-port') REPLY='?' ;;
         'up --wait-timeout') REPLY='?' ;;
+        'up --profile') REPLY='?' ;;
+        'up --config') REPLY='files' ;;
+        'up --backend') REPLY='?' ;;
         'down --name') REPLY='@contexts' ;;
         'down --grace') REPLY='?' ;;
         'scale --deadline') REPLY='?' ;;
@@ -116,6 +122,12 @@ _nlctl_value() {
         'ps --name') REPLY='@contexts' ;;
         'logs --tail') REPLY='?' ;;
         'logs --since') REPLY='?' ;;
+        'logs --until') REPLY='?' ;;
+        'logs --level') REPLY='?' ;;
+        'logs --grep') REPLY='?' ;;
+        'logs --op') REPLY='@operations' ;;
+        'logs --action') REPLY='@digests' ;;
+        'logs --invocation') REPLY='?' ;;
         'logs --name') REPLY='@contexts' ;;
         'workers ls --name') REPLY='@contexts' ;;
         'workers show --name') REPLY='@contexts' ;;
@@ -142,6 +154,7 @@ _nlctl_value() {
         'queue show --name') REPLY='@contexts' ;;
         'queue explain --name') REPLY='@contexts' ;;
         'events --level') REPLY='?' ;;
+        'events --kind') REPLY='?' ;;
         'events --name') REPLY='@contexts' ;;
         'run --input') REPLY='files' ;;
         'run --fetch' | 'run --output') REPLY='?' ;;
@@ -237,6 +250,12 @@ _nlctl_value() {
         'support bundle --name') REPLY='@contexts' ;;
         'workers logs --tail') REPLY='?' ;;
         'workers logs --since') REPLY='?' ;;
+        'workers logs --until') REPLY='?' ;;
+        'workers logs --level') REPLY='?' ;;
+        'workers logs --grep') REPLY='?' ;;
+        'workers logs --op') REPLY='@operations' ;;
+        'workers logs --action') REPLY='@digests' ;;
+        'workers logs --invocation') REPLY='?' ;;
         'workers logs --name') REPLY='@contexts' ;;
         'action run --input') REPLY='files' ;;
         'action run --fetch' | 'action run --output') REPLY='?' ;;

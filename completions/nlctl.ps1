@@ -2,6 +2,9 @@
 
 $nlctlCommands = @{
     '' = [ordered]@{ 'up' = 'Start a cluster, or bring it to the asked shape'; 'down' = 'Stop a cluster; --wipe removes its data'; 'scale' = 'More workers, or fewer without losing their work'; 'restart' = 'Start parts anew, on demand one after the other'; 'wait' = 'Return once something holds'; 'status' = 'Is it healthy, and what needs attention'; 'ps' = 'The processes of a cluster'; 'logs' = 'What the parts say'; 'workers' = 'The machines that run actions'; 'ops' = 'Executions: what clients asked to be run'; 'queue' = 'What waits for a worker, and why'; 'events' = 'What happened in the parts, and what happens'; 'run' = 'Run a command on a worker'; 'action' = 'Commands with their inputs, run by workers'; 'cas' = 'Blobs: the content-addressable storage'; 'ac' = 'Results of actions: the action cache'; 'bench' = 'Measure a server, next to bare gRPC on this machine'; 'config' = 'Config files: writing, judging, explaining, comparing'; 'connect' = 'What a build client needs to use this cluster'; 'bazelrc' = 'The .bazelrc lines for this cluster'; 'context' = 'Clusters by name: those here, and servers elsewhere'; 'top' = 'A cluster at work, live'; 'metrics' = 'Every counter and gauge, for people and for Prometheus'; 'support' = 'Bundles for those who help'; 'version' = 'Versions of this tool and of the parts'; 'explain' = 'What an error code means, and what to do'; 'help' = 'Topics, commands and schemas'; 'completion' = 'Completion for bash, zsh, fish and PowerShell' }
+    '' = [ordered]@{ 'up' = 'Start a cluster, or bring it to the asked shape'; 'down' = 'Stop a cluster; --wipe removes its data'; 'scale' = 'More workers, or fewer without losing their work'; 'restart' = 'Start parts anew, on demand one after the other'; 'wait' = 'Return once something holds'; 'status' = 'Is it healthy, and what needs attention'; 'ps' = 'The processes of a cluster'; 'logs' = 'What the parts say'; 'workers' = 'The machines that run actions'; 'ops' = 'Executions: what clients asked to be run'; 'queue' = 'What waits for a worker, and why'; 'events' = 'What happened in the parts, and what happens'; 'run' = 'Run a command on a worker'; 'action' = 'Commands with their inputs, run by workers'; 'cas' = 'Blobs: the content-addressable storage'; 'ac' = 'Results of actions: the action cache'; 'bench' = 'Measure a server, next to bare gRPC on this machine'; 'config' = 'Config files: writing, judging, explaining, comparing'; 'bazelrc' = 'The .bazelrc lines for this cluster'; 'context' = 'Clusters by name: those here, and servers elsewhere'; 'top' = 'A cluster at work, live'; 'metrics' = 'Every counter and gauge, for people and for Prometheus'; 'version' = 'Versions of this tool and of the parts'; 'explain' = 'What an error code means, and what to do'; 'help' = 'Topics, commands and schemas'; 'completion' = 'Completion for bash, zsh, fish and PowerShell' }
+    'cas' = [ordered]@{ 'get' = 'Fetch a blob, verified, and decode it'; 'put' = 'Upload files and directories'; 'stat' = 'Which blobs are there'; 'missing' = 'Those of many digests that the CAS lacks'; 'tree' = 'Draw a directory, and find what is missing'; 'why' = 'Where a blob is, layer by layer'; 'ls' = 'What a store holds' }
+    '' = [ordered]@{ 'up' = 'Start a cluster, or bring it to the asked shape'; 'down' = 'Stop a cluster; --wipe removes its data'; 'scale' = 'More workers, or fewer without losing their work'; 'restart' = 'Start parts anew, on demand one after the other'; 'status' = 'Is it healthy, and what needs attention'; 'ps' = 'The processes of a cluster'; 'logs' = 'What the parts say'; 'workers' = 'The machines that run actions'; 'ops' = 'Executions: what clients asked to be run'; 'queue' = 'What waits for a worker, and why'; 'events' = 'What happened in the parts, and what happens'; 'run' = 'Run a command on a worker'; 'action' = 'Commands with their inputs, run by workers'; 'cas' = 'Blobs: the content-addressable storage'; 'ac' = 'Results of actions: the action cache'; 'bench' = 'Measure a server, next to bare gRPC on this machine'; 'config' = 'Config files: writing, judging, explaining, comparing'; 'bazelrc' = 'The .bazelrc lines for this cluster'; 'context' = 'Clusters by name: those here, and servers elsewhere'; 'top' = 'A cluster at work, live'; 'metrics' = 'Every counter and gauge, for people and for Prometheus'; 'version' = 'Versions of this tool and of the parts'; 'explain' = 'What an error code means, and what to do'; 'help' = 'Topics, commands and schemas'; 'completion' = 'Completion for bash, zsh, fish and PowerShell' }
     'cas' = [ordered]@{ 'get' = 'Fetch a blob, verified, and decode it'; 'put' = 'Upload files and directories'; 'stat' = 'Which blobs are there, and in which tiers'; 'missing' = 'Those of many digests that the CAS lacks'; 'tree' = 'Draw a directory, and find what is missing'; 'why' = 'Where a blob is, layer by layer'; 'ls' = 'What a store holds'; 'du' = 'How much the stores hold'; 'checkout' = 'Write a directory of the CAS to disk'; 'diff' = 'Compare two directories, messages or files'; 'cp' = 'Copy objects, with what they lead to, to another CAS'; 'verify' = 'Hash what is stored, all or a sample of it'; 'heal' = 'Bring back what the CAS lost'; 'rm' = 'Let stores forget blobs' }
     'action' = [ordered]@{ 'show' = 'An action with its command and result'; 'inputs' = 'What an action is given, by path'; 'diff' = 'Why two actions do not share a cache entry'; 'replay' = 'Run an action again'; 'determinism' = 'Does an action leave the same each time'; 'local' = 'Run an action''s command here'; 'run' = 'Run a command on a worker' }
     'ac' = [ordered]@{ 'put' = 'Put a result into the action cache'; 'rm' = 'Forget results, so that actions run again'; 'ls' = 'The actions that have a result'; 'diff' = 'Where the results of two actions differ'; 'get' = 'The result of an action'; 'check' = 'Whether all that a result names is there' }
@@ -13,14 +16,14 @@ $nlctlCommands = @{
     'support' = [ordered]@{ 'bundle' = 'Gather what helps to find a fault'; 'show' = 'What a bundle holds' }
 }
 $nlctlOptions = @{
-    'up' = [ordered]@{ '--workers' = 'How many workers; 3 for a new cluster.'; '--name' = 'Which cluster; the latest one, or dev.'; '-n' = 'Show the plan and change nothing.'; '--dry-run' = 'Show the plan and change nothing.'; '--cas-size' = 'Most that the CAS keeps: 10gb, 500mb, 2Gi.'; '--cas-processes' = 'How many processes serve the CAS; by the number of cores for a new cluster.'; '--base-port' = 'First port P (P, P+1, P+10), or auto.'; '--no-wait' = 'Return before the cluster is ready.'; '--wait-timeout' = 'Longest wait until it is ready. [default: 60s]'; '--keep-on-fail' = 'Do not undo a failed start.' }
-    'down' = [ordered]@{ '--name' = 'Which cluster; the latest one.'; '--all' = 'Every cluster of this user.'; '--wipe' = 'Remove its blobs, configs and logs too.'; '--grace' = 'How long parts may finish what they do. [default: 10s]' }
+    'up' = [ordered]@{ '--workers' = 'How many workers; 3 for a new cluster.'; '--name' = 'Which cluster; the latest one, or dev.'; '-n' = 'Show the plan and change nothing.'; '--dry-run' = 'Show the plan and change nothing.'; '--cas-size' = 'Most that the CAS keeps: 10gb, 500mb, 2Gi.'; '--cas-processes' = 'How many processes serve the CAS; by the number of cores for a new cluster.'; '--base-port' = 'First port P (P, P+1, P+10), or auto.'; '--no-wait' = 'Return before the cluster is ready.'; '--wait-timeout' = 'Longest wait until it is ready. [default: 60s]'; '--keep-on-fail' = 'Do not undo a failed start.'; '--no-smoke' = 'Run no canary action on the workers.'; '--attach' = 'Then follow its logs; Ctrl-C ends only that.'; '--profile' = 'Defaults of a new cluster: dev, ci or prod-like. [default: dev]'; '--config' = 'Folder with your cas, scheduler or worker.json5.'; '--backend' = 'What runs the parts: process. [default: process]'; '--detailed-exitcode' = 'Exit 12 when something changes, or would.' }
+    'down' = [ordered]@{ '--name' = 'Which cluster; the latest one.'; '--all' = 'Every cluster of this user.'; '--wipe' = 'Remove its blobs, configs and logs too.'; '--drain' = 'Let workers finish first, for as long as it takes.'; '--grace' = 'How long parts may finish what they do. [default: 10s]'; '-n' = 'Show what would stop, and be removed.'; '--dry-run' = 'Show what would stop, and be removed.' }
     'scale' = [ordered]@{ '--drain' = 'End workers at once.'; '--no-drain' = 'End workers at once.'; '--deadline' = 'Longest that workers which go may finish what they run. [default: 60s]'; '--wait-timeout' = 'Longest wait until new ones are ready. [default: 60s]'; '-n' = 'Show who comes or goes; change nothing.'; '--dry-run' = 'Show who comes or goes; change nothing.'; '--name' = 'Which cluster; the latest one.' }
     'restart' = [ordered]@{ '--rolling' = 'One after the other, workers without a gap.'; '--deadline' = 'Longest that a part may finish what it does. [default: 60s]'; '--wait-timeout' = 'Longest wait until a part is ready again. [default: 60s]'; '-n' = 'Show which, in their order.'; '--dry-run' = 'Show which, in their order.'; '--name' = 'Which cluster; the latest one.' }
     'wait' = [ordered]@{ '--for' = 'See below; may be given several times.'; '--name' = 'Which cluster; the latest one.' }
-    'status' = [ordered]@{ '--name' = 'Which cluster; the latest one.' }
+    'status' = [ordered]@{ '--graph' = 'Draw who speaks to whom.'; '-w' = 'Look again every 2 s; q or Ctrl-C ends it.'; '--watch' = 'Look again every 2 s; q or Ctrl-C ends it.'; '--name' = 'Which cluster; the latest one.' }
     'ps' = [ordered]@{ '--name' = 'Which cluster; the latest one.' }
-    'logs' = [ordered]@{ '-f' = 'Go on as lines come.'; '--follow' = 'Go on as lines come.'; '--tail' = 'Only the last so many lines.'; '--since' = 'Only lines younger than this: 30s, 10m.'; '--no-prefix' = 'Leave the part''s name out.'; '--name' = 'Which cluster; the latest one.' }
+    'logs' = [ordered]@{ '-f' = 'Go on as lines come.'; '--follow' = 'Go on as lines come.'; '--tail' = 'Only the last so many events.'; '--since' = 'Only what is younger: 30s, 10m, or a time.'; '--until' = 'Only what is older: 30s, 10m, or a time.'; '--level' = 'The least that is shown: debug, info, warn or error.'; '--grep' = 'Only events with this regular expression.'; '--op' = 'Only what this operation did, in all parts.'; '--action' = 'Only what was done for this action.'; '--invocation' = 'Only what was done for this invocation of a client.'; '--no-prefix' = 'Leave the part''s name out.'; '--timestamps' = 'Whole times on a terminal, too.'; '--name' = 'Which cluster; the latest one.' }
     'workers ls' = [ordered]@{ '--name' = 'Which cluster; the latest one.' }
     'workers show' = [ordered]@{ '--name' = 'Which cluster; the latest one.' }
     'workers drain' = [ordered]@{ '--deadline' = 'Longest wait until they are idle. [default: 10m]'; '--detach' = 'Do not wait.'; '-n' = 'Only show what they run.'; '--dry-run' = 'Only show what they run.'; '--name' = 'Which cluster; the latest one.' }
@@ -36,7 +39,7 @@ $nlctlOptions = @{
     'queue ls' = [ordered]@{ '--name' = 'Which cluster; the latest one.' }
     'queue show' = [ordered]@{ '--name' = 'Which cluster; the latest one.' }
     'queue explain' = [ordered]@{ '--name' = 'Which cluster; the latest one.' }
-    'events' = [ordered]@{ '-f' = 'Go on as things happen.'; '--follow' = 'Go on as things happen.'; '--level' = 'The least that is shown: debug, info, warn or error. [default: info]'; '--name' = 'Which cluster; the latest one.' }
+    'events' = [ordered]@{ '-f' = 'Go on as things happen.'; '--follow' = 'Go on as things happen.'; '--level' = 'The least that is shown: debug, info, warn or error. [default: info]'; '--kind' = 'Only events whose sentence has this; repeatable.'; '--name' = 'Which cluster; the latest one.' }
     'run' = [ordered]@{ '--input' = 'Directory that the command sees.'; '--fetch' = 'Path to bring back; may be repeated.'; '--output' = 'Path to bring back; may be repeated.'; '--out-dir' = 'Where outputs are put.'; '--env' = 'NAME=VALUE for the command; may be repeated.'; '--platform' = 'NAME=VALUE a worker must offer.'; '--on' = 'The worker that shall run it, by name or id.'; '--no-cache' = 'Run it although a result is known.'; '--action-timeout' = 'Longest the command may run.'; '--detach' = 'Do not wait; tell the operation''s name.'; '-n' = 'Only tell what would be run.'; '--dry-run' = 'Only tell what would be run.' }
     'action show' = [ordered]@{ '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
     'action inputs' = [ordered]@{ '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
@@ -85,7 +88,7 @@ $nlctlOptions = @{
     'metrics' = [ordered]@{ '-w' = 'Again and again.'; '--watch' = 'Again and again.'; '--interval' = 'The time between two looks. [default: 1s]'; '--prom' = 'The text format of Prometheus.'; '--plot' = 'Draw them over time, here or into FILE.svg.'; '--for' = 'How long to look before drawing. [default: 30s]'; '--name' = 'Which cluster; the latest one.' }
     'support bundle' = [ordered]@{ '-O' = 'Where it goes; .tar.zst or .tar.gz.'; '--out' = 'Where it goes; .tar.zst or .tar.gz.'; '--since' = 'How far back logs, events and evictions go. [default: 1h]'; '--record' = 'From now until you press Enter.'; '--no-redact' = 'Leave secrets in.'; '--max-size' = 'The most bytes of content, before compression. [default: 50M]'; '-n' = 'Only show what would go in.'; '--dry-run' = 'Only show what would go in.'; '--name' = 'Which cluster; the latest one.' }
     'completion' = [ordered]@{ '--install' = 'Write it to where that shell looks.'; '-n' = 'With --install: only tell where.'; '--dry-run' = 'With --install: only tell where.' }
-    'workers logs' = [ordered]@{ '-f' = 'Go on as lines come.'; '--follow' = 'Go on as lines come.'; '--tail' = 'Only the last so many lines.'; '--since' = 'Only lines younger than this: 30s, 10m.'; '--no-prefix' = 'Leave the part''s name out.'; '--name' = 'Which cluster; the latest one.' }
+    'workers logs' = [ordered]@{ '-f' = 'Go on as lines come.'; '--follow' = 'Go on as lines come.'; '--tail' = 'Only the last so many events.'; '--since' = 'Only what is younger: 30s, 10m, or a time.'; '--until' = 'Only what is older: 30s, 10m, or a time.'; '--level' = 'The least that is shown: debug, info, warn or error.'; '--grep' = 'Only events with this regular expression.'; '--op' = 'Only what this operation did, in all parts.'; '--action' = 'Only what was done for this action.'; '--invocation' = 'Only what was done for this invocation of a client.'; '--no-prefix' = 'Leave the part''s name out.'; '--timestamps' = 'Whole times on a terminal, too.'; '--name' = 'Which cluster; the latest one.' }
     'action run' = [ordered]@{ '--input' = 'Directory that the command sees.'; '--fetch' = 'Path to bring back; may be repeated.'; '--output' = 'Path to bring back; may be repeated.'; '--out-dir' = 'Where outputs are put.'; '--env' = 'NAME=VALUE for the command; may be repeated.'; '--platform' = 'NAME=VALUE a worker must offer.'; '--on' = 'The worker that shall run it, by name or id.'; '--no-cache' = 'Run it although a result is known.'; '--action-timeout' = 'Longest the command may run.'; '--detach' = 'Do not wait; tell the operation''s name.'; '-n' = 'Only tell what would be run.'; '--dry-run' = 'Only tell what would be run.' }
 }
 $nlctlEvery = [ordered]@{ '-C' = 'which cluster'; '--context' = 'which cluster'; '--endpoint' = 'any REAPI server instead of a cluster'; '--instance' = 'instance name there'; '-o' = 'how data is written'; '--output' = 'how data is written'; '--json' = 'same as -o json'; '-q' = 'no progress, no hints; in lists only names'; '--quiet' = 'no progress, no hints; in lists only names'; '-v' = 'more detail'; '--verbose' = 'more detail'; '--debug' = 'tracebacks'; '--color' = 'colours and bold'; '--progress' = 'how progress is shown'; '-y' = 'answer yes'; '--yes' = 'answer yes'; '--no-input' = 'never ask'; '--timeout' = 'limit for the whole command'; '-h' = 'help'; '--help' = 'help'; '--version' = 'the version' }
@@ -96,6 +99,9 @@ $nlctlValues = @{
     'up --cas-processes' = '?'
     'up --base-port' = '?'
     'up --wait-timeout' = '?'
+    'up --profile' = '?'
+    'up --config' = 'files'
+    'up --backend' = '?'
     'down --name' = '@contexts'
     'down --grace' = '?'
     'scale --deadline' = '?'
@@ -110,6 +116,12 @@ $nlctlValues = @{
     'ps --name' = '@contexts'
     'logs --tail' = '?'
     'logs --since' = '?'
+    'logs --until' = '?'
+    'logs --level' = '?'
+    'logs --grep' = '?'
+    'logs --op' = '@operations'
+    'logs --action' = '@digests'
+    'logs --invocation' = '?'
     'logs --name' = '@contexts'
     'workers ls --name' = '@contexts'
     'workers show --name' = '@contexts'
@@ -136,6 +148,7 @@ $nlctlValues = @{
     'queue show --name' = '@contexts'
     'queue explain --name' = '@contexts'
     'events --level' = '?'
+    'events --kind' = '?'
     'events --name' = '@contexts'
     'run --input' = 'files'
     'run --fetch' = '?'
@@ -236,6 +249,12 @@ $nlctlValues = @{
     'support bundle --name' = '@contexts'
     'workers logs --tail' = '?'
     'workers logs --since' = '?'
+    'workers logs --until' = '?'
+    'workers logs --level' = '?'
+    'workers logs --grep' = '?'
+    'workers logs --op' = '@operations'
+    'workers logs --action' = '@digests'
+    'workers logs --invocation' = '?'
     'workers logs --name' = '@contexts'
     'action run --input' = 'files'
     'action run --fetch' = '?'

@@ -53,7 +53,19 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "up",
         "Start a cluster, or bring it to the asked shape",
         RUN,
-        frozenset({"--workers", "--name", "--cas-size", "--cas-processes", "--base-port", "--wait-timeout"}),
+        frozenset(
+            {
+                "--workers",
+                "--name",
+                "--profile",
+                "--backend",
+                "--config",
+                "--cas-size",
+                "--cas-processes",
+                "--base-port",
+                "--wait-timeout",
+            }
+        ),
         level=Level.LOCAL,
     ),
     ("down",): Leaf(
@@ -154,7 +166,7 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "events",
         "What happened in the parts, and what happens",
         LOOK,
-        frozenset({"--level", "--name"}),
+        frozenset({"--level", "--kind", "--name"}),
         level=Level.ADMIN,
     ),
     ("run",): Leaf(

@@ -5,11 +5,13 @@ A *context* is anything that has a name: a cluster that runs here, or one elsewh
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from nlctl import homes
 from nlctl.arguments import Invocation, Origin, Rank
@@ -309,6 +311,11 @@ class Session:
             )
         if self.ui.ask(f"{what}. Type {word} to go on: ") != word:
             raise Fault(UNCONFIRMED, "nothing was changed", fixes=[fix(f"type {word}, or add --yes")])
+
+    def become(self, *words: str) -> NoReturn:
+        """Go on as another command of ours, in this very process."""
+        self.ui.flush()
+        os.execv(sys.executable, [sys.executable, "-m", "nlctl", *words])  # noqa: S606 - our own program
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
         """Run this coroutine to its end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from nlctl.faults import NOT_READY, Fault, fix
 from nlctl.launch.backends.processes import Processes
 from nlctl.launch.ledger import Ledger, known
 from nlctl.launch.process import end
+from nlctl.launch.wish import HOST
 from nlctl.session import Session
 from nlctl.ui import Column, human_bytes
 
@@ -32,7 +34,9 @@ def command(
     name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "",
     every: Annotated[bool, typer.Option("--all", help="Every cluster of this user.")] = False,
     wipe: Annotated[bool, typer.Option("--wipe", help="Remove its blobs, configs and logs too.")] = False,
+    drain: Annotated[bool, typer.Option("--drain", help="Let workers finish first, for as long as it takes.")] = False,
     grace: Annotated[str, typer.Option(help="How long parts may finish what they do.")] = "10s",
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Show what would stop, and be removed.")] = False,
 ) -> int:
     """Stop a cluster: workers finish or give up what they run, then the scheduler and the CAS end.
 
@@ -41,10 +45,25 @@ def command(
     session: Session = ctx.obj
     names = known(session.state) if every else [session.cluster(name).name]
     limit = seconds(grace)
+    if dry_run:
+        return _would(session, names, wipe=wipe)
     if wipe:
         _confirm(session, names)
-    done = [_one(session, session.ledger(one), limit, wipe=wipe) for one in names]
+    done = [_one(session, session.ledger(one), limit, wipe=wipe, drain=drain) for one in names]
     _tell(session, done, wipe=wipe)
+    return Exit.OK
+
+
+def _would(session: Session, names: list[str], *, wipe: bool) -> int:
+    rows = []
+    for ledger in map(session.ledger, names):
+        parts = [one.name for one in Processes(ledger).reports() or ()]
+        size = ledger.bytes_of_data()
+        removed = f", and {human_bytes(size)} of data be removed" if wipe else ""
+        session.ui.say(f'Cluster "{ledger.name}": {", ".join(parts) or "nothing"} would stop{removed}.')
+        rows.append(_row(ledger, len(parts), 0 if wipe else size, 0, wiped=wipe, dry_run=True))
+    if session.ui.structured or session.ui.format == "name":
+        session.ui.items("nlctl.down/v1", rows, _COLUMNS)
     return Exit.OK
 
 
@@ -55,23 +74,50 @@ def _confirm(session: Session, names: list[str]) -> None:
     session.confirm(what, names[0] if len(names) == 1 else "all")
 
 
-def _one(session: Session, ledger: Ledger, grace: float, *, wipe: bool) -> dict[str, Any]:
+def _one(session: Session, ledger: Ledger, grace: float, *, wipe: bool, drain: bool) -> dict[str, Any]:
     began = time.monotonic()
     with ledger.locked():
+        if drain:
+            _drain(session, ledger)
         stopped = _stop(session, ledger, grace)
         size = ledger.bytes_of_data()
         ledger.forget(data=wipe)
     if wipe:
         session.forget(ledger.name)
     took = int((time.monotonic() - began) * 1000)
+    return _row(ledger, stopped, 0 if wipe else size, took, wiped=wipe, dry_run=False)
+
+
+def _row(ledger: Ledger, stopped: int, size: int, took: int, *, wiped: bool, dry_run: bool) -> dict[str, Any]:
     return {
         "name": ledger.name,
+        "dry_run": dry_run,
         "stopped": stopped,
-        "wiped": wipe,
-        "data_bytes": 0 if wipe else size,
+        "wiped": wiped,
+        "data_bytes": size,
         "data": str(ledger.data),
         "took_ms": took,
     }
+
+
+def _drain(session: Session, ledger: Ledger) -> None:
+    """Let all workers finish what they run. Ctrl-C gives them work again."""
+    from nlctl.launch import draining
+
+    record = ledger.load()
+    workers = [one.name for one in Processes(ledger).reports() or () if one.name.startswith("worker-")]
+    if record is None or not workers:
+        return
+    endpoint = f"grpc://{HOST}:{record.ports.worker_api}"
+    try:
+        drained = draining.drain(endpoint, workers)
+        for seen in draining.until_idle(endpoint, drained, math.inf):
+            if isinstance(seen, draining.Waiting):
+                session.ui.waiting(f"{seen.running} actions still run")
+    except BaseException:
+        draining.release(endpoint, workers)
+        raise
+    session.ui.step("down", "drain", f"drained {len(drained)} workers", state="idle", workers=len(drained))
 
 
 def _stop(session: Session, ledger: Ledger, grace: float) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -20,13 +22,21 @@ Examples:
 \b
 Exit status: 0 listed, 4 no cluster is running
 """
+_SAMPLE_SECONDS: Final = 0.2
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}%"
+
+
 _COLUMNS = (
     Column("PART", "name"),
     Column("STATE", "state"),
     Column("PID", "pid"),
     Column("PORTS", "ports"),
-    Column("SINCE", "since_ms", human_span),
-    Column("CPU", "cpu_ms", human_span),
+    Column("UP", "since_ms", human_span),
+    Column("CPU", "cpu_percent", _percent),
+    Column("CPU TIME", "cpu_ms", human_span),
     Column("RSS", "rss_bytes", human_bytes),
     Column("PSS", "pss_bytes", human_bytes),
     Column("RESTARTS", "restarts"),
@@ -35,13 +45,37 @@ _COLUMNS = (
 
 
 def command(ctx: typer.Context, name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "") -> int:
-    """List the processes of a cluster with what they use. PSS is a process's own share of memory."""
+    """List the processes of a cluster with what they use: CPU of one processor now, and since the start.
+
+    PSS is a process's own share of memory, for parts share what they were forked with.
+    """
     session: Session = ctx.obj
     ledger, backend = session.running(name)
     record = ledger.load()
     assert record is not None
-    session.ui.items("nlctl.ps/v1", [_row(ledger, record, one) for one in backend.reports() or ()], _COLUMNS)
+    reports = backend.reports() or []
+    before = [_cpu_seconds(_pids(one, record)) for one in reports]
+    began = time.monotonic()
+    time.sleep(_SAMPLE_SECONDS)
+    rows = [
+        {**_row(ledger, record, one), "cpu_percent": _share(spent, _pids(one, record), began)}
+        for one, spent in zip(reports, before, strict=True)
+    ]
+    session.ui.items("nlctl.ps/v1", rows, _COLUMNS)
     return Exit.OK
+
+
+def _cpu_seconds(pids: Sequence[int]) -> float | None:
+    used = [one for one in map(usage, pids) if one is not None]
+    return sum(seconds for seconds, _ in used) if used else None
+
+
+def _share(before: float | None, pids: Sequence[int], began: float) -> float | None:
+    """How much of one processor they used since."""
+    now = _cpu_seconds(pids)
+    if before is None or now is None:
+        return None
+    return round(max(0.0, now - before) / (time.monotonic() - began) * 100, 1)
 
 
 def _row(ledger: Ledger, record: Record, report: Report) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
 
 import typer
 from nlserver.errors import Error
@@ -11,34 +13,88 @@ from nlserver.errors import Error
 from nlctl import admin
 from nlctl.exits import Exit
 from nlctl.launch.backend import Report
-from nlctl.launch.ledger import Record
+from nlctl.launch.ledger import Ledger, Record
 from nlctl.launch.wish import HOST
 from nlctl.session import Session
-from nlctl.ui import Ui, human_span
+from nlctl.ui import Ui, human_bytes, human_span
 from nlctl.verdict import Attention, attention
+from nlctl.watch.spans import cut
 
 EPILOG = """\b
 Examples:
   nlctl status
   nlctl status -o json
+  nlctl status --graph
   nlctl status -q && echo healthy
 \b
 Exit status: 0 healthy, 4 no cluster is running, 5 something needs attention
 """
+_LOOK_SECONDS: Final = 2.0
+_IN_A_ROW: Final = 3
 
 
-def command(ctx: typer.Context, name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "") -> int:
-    """Show whether the cluster is healthy: its parts, workers and queue, and what needs attention."""
+def command(
+    ctx: typer.Context,
+    graph: Annotated[bool, typer.Option("--graph", help="Draw who speaks to whom.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every 2 s; q or Ctrl-C ends it.")] = False,
+    name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "",
+) -> int:
+    """Show whether the cluster is healthy: parts, workers, queue and stores, and what needs attention."""
     session: Session = ctx.obj
+    if watch:
+        return _watch(session, name, graph=graph)
+    item = _look(session, name)
+    text = _text(session.ui, item, graph=graph)
+    session.ui.item("nlctl.status/v1", item, text, name=f"{item['name']} {item['verdict']}")
+    return _code(item)
+
+
+def _look(session: Session, name: str) -> dict[str, Any]:
     ledger, backend = session.running(name)
     record = ledger.load()
     assert record is not None
     reports = backend.reports() or []
     seen, trouble = _overview(f"grpc://{HOST}:{record.ports.worker_api}")
     found = attention(reports, record.workers, seen, trouble, time.time())
-    item = _item(record, reports, seen, found)
-    session.ui.item("nlctl.status/v1", item, _text(session.ui, item), name=f"{record.name} {item['verdict']}")
-    return Exit.UNHEALTHY if found else Exit.OK
+    return {**_item(record, reports, seen, found), "stores": _stores(ledger, reports)}
+
+
+def _code(item: dict[str, Any]) -> int:
+    return Exit.UNHEALTHY if item["needs_attention"] else Exit.OK
+
+
+def _watch(session: Session, name: str, *, graph: bool) -> int:
+    """On a terminal the screen, off it a document or text for each look."""
+    if session.ui.format != "table":
+        while True:
+            item = _look(session, name)
+            if session.ui.structured:
+                session.ui.event("nlctl.status/v1", item)
+            else:
+                session.ui.item("nlctl.status/v1", item, _text(session.ui, item, graph=graph))
+            time.sleep(_LOOK_SECONDS)
+    with session.ui.taken_over() as terminal:
+        pressed: list[str] = []
+        while "q" not in pressed:
+            item = _look(session, name)
+            width, height = terminal.size
+            lines = _text(session.ui, item, graph=graph, bold=False).splitlines()
+            shown = [[(cut(line, width, ascii_only=session.ui.ascii_only), "")] for line in lines[:height]]
+            terminal.paint([*shown, *[()] * (height - len(shown))])
+            pressed = terminal.wait(_LOOK_SECONDS)
+    return _code(item)
+
+
+def _stores(ledger: Ledger, reports: Sequence[Report]) -> list[dict[str, Any]]:
+    """How full the stores of the CAS server are; none while it is away."""
+    from nlctl.layers import layers
+
+    sockets = {one.name: ledger.admin_socket(one.name) for one in reports if one.name == "cas" and one.pid is not None}
+    return [
+        {"name": one.path, "values": one.values, "size_bytes": one.size_bytes, "max_bytes": one.max_bytes or None}
+        for one in layers(sockets)
+        if one.values is not None
+    ]
 
 
 def _overview(endpoint: str) -> tuple[admin.Overview | None, str]:
@@ -58,6 +114,7 @@ def _item(record: Record, reports: list[Report], seen: admin.Overview | None, fo
         "workers": {
             "wanted": len(record.workers),
             "registered": len(seen.workers) if seen else None,
+            "states": dict(Counter(one.state for one in seen.workers)) if seen else {},
             "running": sum(len(one.operations) for one in seen.workers) if seen else None,
         },
         "queue": {
@@ -73,21 +130,50 @@ def _item(record: Record, reports: list[Report], seen: admin.Overview | None, fo
     }
 
 
-def _text(ui: Ui, item: dict[str, Any]) -> str:
+def _text(ui: Ui, item: dict[str, Any], *, graph: bool, bold: bool = True) -> str:
     workers, queue = item["workers"], item["queue"]
     oldest = f" (oldest {human_span(queue['oldest_ms'])})" if queue["oldest_ms"] else ""
     registered, running = _number(workers["registered"]), _number(workers["running"])
-    counts = f"{registered} of {workers['wanted']} workers, {running} actions running, queue {_number(queue['queued'])}"
+    states = ", ".join(f"{count} {state}" for state, count in workers["states"].items())
+    counts = f"{registered} of {workers['wanted']} workers" + (f" ({states})" if states else "")
+    head = [item["name"], item["verdict"]]
     lines = [
-        f"{ui.bold(item['name'])}  {ui.bold(item['verdict'])}   {counts}{oldest}",
+        "  ".join(map(ui.bold, head) if bold else head)
+        + f"   {counts}, {running} actions running, queue {_number(queue['queued'])}{oldest}",
         f"CAS        {item['endpoints']['cas']}",
         f"Scheduler  {item['endpoints']['scheduler']}",
-        *(f"  {ui.mark(_good(one['state']))} {_part(one)}" for one in item["parts"]),
+        *(f"{_store(one)}" for one in item["stores"]),
+        *(_graph(ui, item) if graph else (f"  {ui.mark(_good(one['state']))} {_part(one)}" for one in item["parts"])),
     ]
     if item["needs_attention"]:
         lines.append("Needs attention")
         lines += [f"  ! {one['what']:<60}  {' '.join(one['command'])}" for one in item["needs_attention"]]
     return "\n".join(lines)
+
+
+def _store(store: dict[str, Any]) -> str:
+    most = f" of {human_bytes(store['max_bytes'])}" if store["max_bytes"] else ""
+    return f"{store['name']:<10} {human_bytes(store['size_bytes'])}{most}, {store['values']} values"
+
+
+def _graph(ui: Ui, item: dict[str, Any]) -> list[str]:
+    """Who speaks to whom, in characters that every terminal has."""
+    states = {part["name"]: part["state"] for part in item["parts"]}
+    ports = {name: url.rpartition(":")[2] for name, url in item["endpoints"].items()}
+
+    def shown(name: str) -> str:
+        return f"{ui.mark(_good(states.get(name, 'gone')))} {name}"
+
+    cas = f"  clients --> {shown('cas')} :{ports['cas']} <--- "
+    below = cas.index("cas") * " " + "^"
+    gap = (len(cas) - len(below)) * " "
+    lines = [f"{cas}{shown('scheduler')} :{ports['scheduler']}", f"{below}{gap}^ worker API :{ports['worker_api']}"]
+    workers = [name for name in states if name.startswith("worker-")]
+    lead = f"{below[:-1]}+--- "
+    for start in range(0, len(workers), _IN_A_ROW):
+        lines.append(lead + "  ".join(map(shown, workers[start : start + _IN_A_ROW])))
+        lead = len(lead) * " "
+    return lines
 
 
 def _part(part: dict[str, Any]) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from nlctl.arguments import seconds
 from nlctl.exits import Exit
+from nlctl.faults import USAGE, Fault, fix
+from nlctl.launch import wish
 from nlctl.launch.ledger import Ledger
 from nlctl.launch.plan import Sign, Step
 from nlctl.launch.reconcile import Asked, Plan, Reconciliation, plan
@@ -20,9 +24,10 @@ Examples:
   nlctl up                            three workers
   nlctl up --workers 5                the same cluster with five
   nlctl up --name two --base-port auto
-  nlctl up --dry-run -o json
+  nlctl up --dry-run --detailed-exitcode
 \b
-Exit status: 0 up, 5 a part or canary failed, 6 not ready in time, 7 port or lock taken, 13 an edited config is wrong
+Exit status: 0 up, 5 a part or canary failed, 6 not ready in time, 7 port or lock taken, 12 --detailed-exitcode and
+changes, 13 an edited config is wrong
 """
 
 
@@ -39,6 +44,14 @@ def command(
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return before the cluster is ready.")] = False,
     wait_timeout: Annotated[str, typer.Option(help="Longest wait until it is ready.")] = "60s",
     keep_on_fail: Annotated[bool, typer.Option("--keep-on-fail", help="Do not undo a failed start.")] = False,
+    no_smoke: Annotated[bool, typer.Option("--no-smoke", help="Run no canary action on the workers.")] = False,
+    attach: Annotated[bool, typer.Option("--attach", help="Then follow its logs; Ctrl-C ends only that.")] = False,
+    profile: Annotated[str, typer.Option(help="Defaults of a new cluster: dev, ci or prod-like.")] = "dev",
+    config: Annotated[Path | None, typer.Option(help="Folder with your cas, scheduler or worker.json5.")] = None,
+    backend: Annotated[str, typer.Option(help="What runs the parts: process.")] = "process",
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit 12 when something changes, or would.")
+    ] = False,
 ) -> int:
     """Start CAS, scheduler and workers on this machine, or bring a running cluster to this shape.
 
@@ -46,8 +59,21 @@ def command(
     Running it again changes nothing; with another number of workers it adds them, or drains and stops the last ones.
     """
     session: Session = ctx.obj
-    asked = Asked(workers, _size(cas_size), cas_processes, base_port, not no_wait, seconds(wait_timeout), keep_on_fail)
+    if backend != "process":
+        raise Fault(USAGE, f"there is no backend {backend!r}", fixes=[fix("choose process")])
     ledger = session.ledger(name)
+    usual = wish.profile("dev" if ledger.exists else profile, len(os.sched_getaffinity(0)))
+    asked = Asked(
+        usual.workers if workers is None else workers,
+        _size(cas_size) or usual.cas_size,
+        usual.cas_processes if cas_processes is None else cas_processes,
+        base_port,
+        not no_wait,
+        seconds(wait_timeout),
+        keep_on_fail,
+        prove=not no_smoke,
+        templates=_folder(config),
+    )
     with ExitStack() as lock:
         if not dry_run:
             lock.enter_context(ledger.locked())
@@ -57,7 +83,20 @@ def command(
         _show(session, made, dry_run=dry_run)
         if not made.done and not dry_run:
             reconciliation.carry_out(made, reports)
-    return _done(session, ledger, made, reconciliation.seconds, dry_run=dry_run, wait=not no_wait)
+    _done(session, ledger, made, reconciliation.seconds, dry_run=dry_run, wait=not no_wait)
+    if attach and not dry_run:
+        session.become("-C", ledger.name, "logs", "--follow", "--since", "1m")
+    return Exit.DIFFERS if detailed_exitcode and made.changes else Exit.OK
+
+
+def _folder(path: Path | None) -> Path | None:
+    """Absolute, for it is remembered. Raises Fault USAGE for one without any of the three templates."""
+    if path is None:
+        return None
+    if not any((path / f"{part}.json5").is_file() for part in ("cas", "scheduler", "worker")):
+        why = "it has neither cas.json5 nor scheduler.json5 nor worker.json5"
+        raise Fault(USAGE, f"--config {path} is no folder of configs", why=why, fixes=[fix("copy templates/ and edit")])
+    return path.absolute()
 
 
 def _size(text: str | None) -> str | None:
@@ -96,7 +135,7 @@ def _folded(steps: list[Step]) -> list[tuple[Sign, str, str]]:
     return [(sign, first if first == last else f"{first} .. {last}", reason) for sign, first, last, reason in lines]
 
 
-def _done(session: Session, ledger: Ledger, made: Plan, took: float, *, dry_run: bool, wait: bool) -> int:
+def _done(session: Session, ledger: Ledger, made: Plan, took: float, *, dry_run: bool, wait: bool) -> None:
     ui = session.ui
     if made.done or (dry_run and not made.changes):
         ui.say(f'Cluster "{ledger.name}" already matches ({len(made.names)} parts healthy). Nothing to do.')
@@ -112,7 +151,6 @@ def _done(session: Session, ledger: Ledger, made: Plan, took: float, *, dry_run:
             ui.say("Look     nlctl status        Stop    nlctl down")
     text = _text(made) if dry_run and made.changes else ""
     ui.item("nlctl.up/v1", _document(made, ledger, dry_run=dry_run), text, name=ledger.name)
-    return Exit.OK
 
 
 def _document(made: Plan, ledger: Ledger, *, dry_run: bool) -> dict[str, Any]:

@@ -33,7 +33,8 @@ class Record:
 
     `generated` holds the fingerprint of each config as we wrote it. `proven` tells that a canary came back from every
     worker in this shape; a command that was killed halfway leaves it false. `offers` are further properties by worker
-    and name, `knows` all names that ever were offered: that workers go changes nothing for the scheduler.
+    and name, `knows` all names that ever were offered: that workers go changes nothing for the scheduler. `templates`
+    is the user's folder that configs are made of, if there is one.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Record:
     proven: bool = False
     offers: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     knows: tuple[str, ...] = ()
+    templates: str | None = None
 
     def wish(self, data: Path) -> Wish:
         """The shape in which it was."""
@@ -113,6 +115,7 @@ class Ledger:
         # Clusters of earlier versions have no such number.
         values["cas_processes"] = document.get("cas_processes", 1)
         values["proven"] = document.get("proven", False)
+        values["templates"] = document.get("templates")
         values["offers"], values["knows"] = document.get("offers", {}), tuple(document.get("knows", ()))
         values["workers"] = resized((), workers) if document["schema"] == _COUNTED else tuple(workers)
         return Record(ports=Ports(**document["ports"]), **values)

@@ -47,7 +47,7 @@ class Asked:
     """What is asked of `up`; None keeps what the cluster has, or the default.
 
     `idle` are the workers that go before others; without `prove` no canary runs. `offers` are what new workers offer
-    beside the properties of the template.
+    beside the properties of the template; `templates` is a folder that configs are made of.
     """
 
     workers: int | None = None
@@ -60,6 +60,7 @@ class Asked:
     idle: Collection[str] = ()
     prove: bool = True
     offers: Offers = field(default_factory=dict)
+    templates: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Plan:
     notes: list[str] = field(default_factory=list)
     proven: bool = False
     steady: bool = False
+    templates: Path | None = None
 
     @property
     def changes(self) -> bool:
@@ -157,12 +159,13 @@ def plan(ledger: Ledger, asked: Asked, reports: Sequence[Report] | None) -> Plan
         tuple(dict.fromkeys([*(record.knows if record else ()), *asked.offers])),
     )
     generated = record.generated if record else {}
-    configs = [_config(member, ledger.config(member.name), generated) for member in members(wish)]
+    own = asked.templates or (Path(record.templates) if record and record.templates else None)
+    configs = [_config(member, ledger.config(member.name), generated, own) for member in members(wish)]
     running = {one.name: Running(one.fingerprint, one.state) for one in reports or ()}
     planned = [Planned(c.member.name, c.fingerprint, c.member.summary, c.edited) for c in configs]
     made = steps(planned, running)
     steady = all(running[step.member].state == "ready" for step in made if step.sign is Sign.KEEP)
-    return Plan(wish, configs, made, notes, record is not None and record.proven, steady)
+    return Plan(wish, configs, made, notes, record is not None and record.proven, steady, own)
 
 
 def _workers(asked: Asked, record: Record | None) -> tuple[str, ...]:
@@ -220,9 +223,9 @@ def _fixed(base: str, ours: Ports | None) -> Ports:
     return chosen
 
 
-def _config(member: Member, path: Path, generated: Mapping[str, str]) -> Config:
+def _config(member: Member, path: Path, generated: Mapping[str, str], own: Path | None) -> Config:
     """What this member shall run with: our text, unless a person changed the file and we want no change."""
-    text = config_text(member, template(member.template))
+    text = config_text(member, template(member.template, own))
     ours = fingerprint(text)
     recorded = generated.get(member.name)
     try:
@@ -315,7 +318,7 @@ class Reconciliation:
         wish = made.wish
         created = old.created if old else time.time()
         shape = (wish.name, wish.workers, wish.cas_size, wish.ports)
-        properties = (wish.offers, wish.knows)
+        properties = (wish.offers, wish.knows, str(made.templates) if made.templates else None)
         self._ledger.save(Record(*shape, created, generated, wish.cas_processes, proven, *properties))
 
     def _until_proven(self, made: Plan) -> None:

@@ -1,4 +1,4 @@
-"""Where the shipped templates are: beside this package in a wheel, at the top of a checkout otherwise."""
+"""Where templates of configs are: in a folder of the user's, beside this package in a wheel, or atop a checkout."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def template(name: str) -> str:
-    """The text of this template."""
-    for folder in (_PACKAGE / "templates", _PACKAGE.parent / "templates"):
+def template(name: str, own: Path | None = None) -> str:
+    """The text of this template: the user's own where there is one, or that which ships."""
+    shipped = [_PACKAGE / "templates", _PACKAGE.parent / "templates"]
+    for folder in [own, *shipped] if own is not None else shipped:
         if (folder / name).is_file():
             return (folder / name).read_text(encoding="utf-8")
     raise FileNotFoundError(f"template {name} is in neither {_PACKAGE} nor its parent")

@@ -23,6 +23,30 @@ _REFERENCE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*):-([^}]*)\}")
 
 
 @dataclass(frozen=True)
+class Profile:
+    """What a cluster is like where no flag says otherwise; None leaves the usual default."""
+
+    workers: int | None = None
+    cas_size: str | None = None
+    cas_processes: int | None = None
+
+
+def profile(name: str, cores: int) -> Profile:
+    """dev: three workers and 10 GB. ci: a worker a core, little disk. prod-like: many workers, several CAS processes.
+
+    Raises Fault USAGE for another name.
+    """
+    match name:
+        case "dev":
+            return Profile()
+        case "ci":
+            return Profile(max(1, min(cores, MOST_WORKERS)), "2gb", 1)
+        case "prod-like":
+            return Profile(max(5, min(2 * cores, MOST_WORKERS)), "50gb", max(2, cas_processes(cores)))
+    raise Fault(USAGE, f"there is no profile {name!r}", fixes=[fix("choose dev, ci or prod-like")])
+
+
+@dataclass(frozen=True)
 class Ports:
     """Where a cluster listens on this machine."""
 

@@ -80,6 +80,7 @@ class TestUp:
     """Reconciling a running cluster."""
 
     def test_a_second_up_changes_nothing(self, cluster: Cli) -> None:
+        """Statement 7."""
         before = _pids(cluster)
         began = time.monotonic()
         done = cluster("up", "--workers", "2", "-o", "json")
@@ -117,7 +118,27 @@ class TestUp:
     def test_without_flags_it_keeps_the_shape(self, cluster: Cli) -> None:
         assert cluster("up", "-o", "json").document["item"]["workers"] == 2
 
+    def test_the_exit_code_tells_on_demand_whether_there_is_a_difference(self, cluster: Cli, tmp_path: Path) -> None:
+        cluster("up", "--dry-run", "--detailed-exitcode")
+        cluster("up", "--dry-run", "--detailed-exitcode", "--workers", "3", code=12)
+        assert len(_pids(cluster)) == 4
+        cluster("up", "--backend", "magic", code=2)
+        cluster("up", "--config", str(tmp_path), code=2)
+        assert "no profile" in Cli(tmp_path)("up", "-n", "--profile", "huge", code=2).err
+        planned = valid(Cli(tmp_path)("up", "-n", "--profile", "prod-like", "--base-port", "auto", "--json").document)
+        assert planned["item"]["workers"] >= 5
+
+    def test_configs_of_the_user_are_the_templates_and_stay_so(self, cluster: Cli, tmp_path: Path) -> None:
+        own = tmp_path / "own"
+        own.mkdir()
+        text = (Path(__file__).parents[2] / "templates" / "worker.json5").read_text()
+        mark = '"container-image": { values: [""] },'
+        (own / "worker.json5").write_text(text.replace(mark, mark + ' OSFamily: { values: ["ours"] },'))
+        words = ("up", "-n", "--name", "mine", "--base-port", "auto", "--config", str(own))
+        assert valid(cluster(*words, "--json").document)["item"]["changed"]
+
     def test_a_killed_part_alone_is_started_again(self, cluster: Cli) -> None:
+        """Statement 28."""
         before = _pids(cluster)
         os.kill(before["worker-2"], signal.SIGKILL)
         assert _dead(before["worker-2"])
@@ -151,6 +172,7 @@ class TestUp:
         assert cluster("up", "-o", "json").document["item"]["changed"] is False
 
     def test_two_ups_at_once_are_one_and_a_conflict_that_names_the_other(self, cluster: Cli) -> None:
+        """Statement 30."""
         import fcntl
 
         with open(cluster.state / "clusters" / "dev" / "lock", "r+") as lock:
@@ -162,6 +184,7 @@ class TestUp:
         assert "pid 4242" in done.err
 
     def test_a_taken_port_names_its_holder_and_the_remedy_works(self, cluster: Cli) -> None:
+        """Statement 31."""
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
@@ -223,10 +246,31 @@ class TestLooking:
     def test_a_healthy_cluster_says_so_and_exits_0(self, cluster: Cli) -> None:
         done = cluster("status")
         assert "READY" in done.out
-        item = cluster("status", "--json").document["item"]
+        item = valid(cluster("status", "--json").document)["item"]
         assert item["verdict"] == "READY"
         assert item["workers"]["registered"] == 2
         assert item["needs_attention"] == []
+        assert {one["name"] for one in item["stores"]} >= {"CAS_STORE"}
+        drawn = cluster("status", "--graph").out.splitlines()
+        [clients] = [line for line in drawn if "clients -->" in line]
+        assert "cas :" in clients
+        assert clients.index("scheduler :") > clients.index("<---")
+        assert any("worker-1" in line and "worker-2" in line for line in drawn)
+
+    def test_watching_says_again_and_again_how_it_is(self, cluster: Cli) -> None:
+        import subprocess
+
+        watching = cluster.popen("status", "-w", "-o", "jsonl", stdout=subprocess.PIPE)
+        assert watching.stdout is not None
+        for _ in range(2):
+            assert valid(json.loads(watching.stdout.readline()))["verdict"] == "READY"
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(60) == 130
+        watching.stdout.close()
+
+    def test_ps_tells_how_much_of_a_processor_a_part_uses(self, cluster: Cli) -> None:
+        items = valid(cluster("ps", "-o", "json").document)["items"]
+        assert all(one["cpu_percent"] >= 0 for one in items)
 
     def test_lists_are_whole_lines_of_tabs_in_a_pipe(self, cluster: Cli) -> None:
         rows = [line.split("\t") for line in cluster("ps", TERM="dumb", COLUMNS="20").out.splitlines()]

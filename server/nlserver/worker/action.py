@@ -326,8 +326,8 @@ class _Run:
             self._bench.workspace.remove(self._directory)
             self._removed = True
         except OSError as error:
-            event = "The directory of an action cannot be removed"
-            log.error(event, **self._ids, path=self._directory.path, reason=error)
+            operation, path = self._order.operation_id, self._directory.path
+            log.error("The directory of an action cannot be removed", operation=operation, path=path, reason=error)
 
     def _refuse(self, code: Code, message: str) -> None:
         refused(self._response, Error(code, message))
