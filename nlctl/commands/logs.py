@@ -24,6 +24,7 @@ EPILOG = """\b
 Examples:
   nlctl logs --tail 20
   nlctl logs worker-1 worker-2 -f --level warn
+  nlctl workers logs worker-1 --grep "Executing action"
   nlctl logs --action @last --since 10m
   nlctl logs --since 5m | grep "Executing action" | cut -f1 | sort | uniq -c
 \b

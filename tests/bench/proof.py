@@ -1,4 +1,4 @@
-"""Measures what the cluster promises: time to ready, an idle worker's own memory, help, and no-op actions a second.
+"""Measures what the cluster promises: how long up and down take, an idle worker's own memory, help, and no-op actions.
 
     .venv/bin/python tests/bench/proof.py
 
@@ -50,6 +50,17 @@ class Cluster:
         said = self.nlctl("up", "--workers", str(workers), "--base-port", "auto", "-o", "json")
         return time.perf_counter() - begin, json.loads(said)["item"]
 
+    def until_first_line(self) -> float:
+        """Milliseconds until `nlctl up` of a cluster that is down says anything; then it is up."""
+        begin = time.perf_counter()
+        command = [_NLCTL, "up", "--base-port", "auto"]
+        with subprocess.Popen(command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as up:
+            assert up.stderr is not None
+            up.stderr.read(1)
+            took = (time.perf_counter() - begin) * 1000
+            up.stderr.read()
+        return took
+
     def down(self, *options: str) -> None:
         """Stop it."""
         self.nlctl("down", "--yes", *options)
@@ -67,7 +78,7 @@ def measure_help() -> None:
 
 def measure_up(cluster: Cluster) -> None:
     """The time of `nlctl up --workers 5`, and what its idle workers hold."""
-    times, memory = [], []
+    times, memory, again, downs, lines = [], [], [], [], []
     for repeat in range(_REPEATS + 1):
         took, _ = cluster.up(5)
         if repeat == 0:
@@ -76,8 +87,18 @@ def measure_up(cluster: Cluster) -> None:
             times.append(took)
         parts = json.loads(cluster.nlctl("ps", "-o", "json"))["items"]
         memory += [memory_mib(part["pid"]) for part in parts if part["name"].startswith("worker-")]
+        took, said = cluster.up(5)
+        assert not said["changed"]
+        again.append(took)
+        begin = time.perf_counter()
         cluster.down()
-    show(figure("nlctl up --workers 5, to a canary on every worker", times, "s"))
+        downs.append(time.perf_counter() - begin)
+        lines.append(cluster.until_first_line())
+        cluster.down()
+    show(figure("nlctl up --workers 5, to a canary on every worker", times, "s", most=3.0))
+    show(figure("nlctl up, to its first line", lines, "ms", most=200.0))
+    show(figure("nlctl up again, with nothing to do", again, "s", most=1.0))
+    show(figure("nlctl down of five idle workers", downs, "s", most=2.0))
     show(figure("an idle worker: PSS", memory, "MiB", most=20.0))
 
 

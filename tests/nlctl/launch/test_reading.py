@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 from nlctl.launch.journal import previous
@@ -88,3 +90,36 @@ def test_levels_are_read_from_both_forms() -> None:
     lines = [f"{T1} WARN  cas x", f'{{"time": "{T1}", "level": "warning", "event": "x"}}', "Fatal: out of memory", "y"]
     assert [one.level for one in entries("cas", lines)] == ["warn", "warn"]
     assert [one.level for one in entries("cas", lines[2:])] == [None]
+
+
+def test_lines_of_five_parts_that_write_fast_are_all_seen_once_and_whole(tmp_path: Path) -> None:
+    """Statement 42: also while their files are moved away."""
+    logs = {f"worker-{number}": tmp_path / f"worker-{number}.log" for number in range(1, 6)}
+    follower = Follower(logs)
+    assert [list(one) for one in follower.history()] == [[]] * 5
+
+    noticed = {part: threading.Event() for part in logs}
+
+    def write(part: str, path: Path) -> None:
+        for number in range(2000):
+            # As a part does it: each line in one write, and a new file when the old one is too large.
+            if number == 1200:
+                assert noticed[part].wait(60)
+                path.rename(previous(path))
+            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            os.write(descriptor, f"{T1} INFO  {part} {number} {'x' * (number % 300)}\n".encode())
+            os.close(descriptor)
+
+    writers = [threading.Thread(target=write, args=one) for one in logs.items()]
+    for one in writers:
+        one.start()
+    seen: dict[str, list[str]] = {part: [] for part in logs}
+    ended = False
+    while not ended:
+        # One more look after the last line was written.
+        ended = not any(one.is_alive() for one in writers)
+        for entry in merged(follower.more()):
+            seen[entry.part] += entry.lines
+            noticed[entry.part].set()
+    for part, lines in seen.items():
+        assert [line.split()[3] for line in lines] == [str(number) for number in range(2000)], part
