@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from nlserver.errors import Error
+from nlserver.errors import Code, Error
 from nlserver.reapi.digest import Digest, Function, digest_of
 from nlserver.reapi.times import Time, moment_of
 
@@ -70,15 +70,19 @@ def refuse_what_no_worker_can(target: Target, wanted: Iterable[tuple[str, str]])
             why="\n".join(f"{one.worker} {one.reason}" for one in found.workers[:_SHOWN]),
             fixes=[
                 fix("drop or change a --platform", "nlctl", "workers", "match", *map("=".join, asked)),
-                *_adding(asked),
+                *adding(target.admin, asked),
                 fix("see what is offered", "nlctl", "workers", "ls"),
             ],
         )
 
 
-def _adding(asked: Iterable[tuple[str, str]]) -> list[Fix]:
-    """The command that adds a worker for these properties, where one can be had here."""
-    words = [word for name, value in asked if name != AIM for word in ("--property", f"{name}={value}")]
+def adding(endpoint: str, asked: Sequence[tuple[str, str]]) -> list[Fix]:
+    """The command that adds a worker with those of these properties that no worker offers, each asked for by itself."""
+    from nlctl import admin
+
+    alone = [one for one in asked if one[0] != AIM and admin.explain_properties(endpoint, [one]).unsatisfiable]
+    # Where each is offered by somebody, one worker must offer all of them.
+    words = [word for name, value in alone or asked if name != AIM for word in ("--property", f"{name}={value}")]
     return [fix("add a worker that offers it", "nlctl", "workers", "add", *words)] if words else []
 
 
@@ -91,7 +95,10 @@ async def performed(
     no_cache: bool = False,
     on_uploaded: Sent | None = None,
 ) -> Outcome:
-    """The outcome of an action. Raises Fault NOT_RUN, after showing what the command wrote until then; Error."""
+    """The outcome of an action.
+
+    Raises Fault NOT_RUN, after showing what the command wrote until then, UNSUPPORTED where nothing is executed; Error.
+    """
     from nlserver.reapi.client import ExecutionFailed
 
     try:
@@ -105,6 +112,24 @@ async def performed(
         result = error.response.result
         show(session, result.stdout_raw, result.stderr_raw)
         raise not_run(target, error) from error
+    except Error as error:
+        if error.code is Code.UNIMPLEMENTED:
+            raise executes_nothing(target, made.action) from error
+        raise
+
+
+def executes_nothing(target: Target, action: Digest) -> Fault:
+    """The server stores blobs and has no workers."""
+    name = f"{action.hash}/{action.size_bytes}"
+    return Fault(
+        UNSUPPORTED,
+        "this server executes nothing",
+        why=f"{target.executor} does not know Execute of the Remote Execution API",
+        fixes=[
+            fix("run the command here", "nlctl", "action", "local", name),
+            fix("point --endpoint at a server that executes"),
+        ],
+    )
 
 
 def not_run(target: Target, error: Error) -> Fault:

@@ -208,11 +208,14 @@ class Ui:
         self._err.flush()
 
     def waiting(self, text: str) -> None:
-        """What is being waited for: one line on a terminal that the next step replaces."""
+        """What is being waited for: one line on a terminal that the next step replaces; nothing any more for ""."""
         if self.progress != "tty":
             return
         width = _width() - 2
         self._clear()
+        if not text:
+            self._err.flush()
+            return
         self._err.write(self._style(f"   {text}"[:width], "2", self._err_color))
         self._err.flush()
         self._transient = True

@@ -13,7 +13,7 @@ from nlctl.exits import Exit
 from nlctl.recents import as_json
 from nlctl.resolve import single
 from nlctl.session import Session
-from nlctl.ui import Column
+from nlctl.ui import Column, short_digest
 
 if TYPE_CHECKING:
     from nlctl.cachekeys import Comparison, Difference
@@ -95,7 +95,7 @@ def _shown(value: Any) -> str:
         case None:
             return "-"
         case Mapping():
-            return f"{value['hash']}/{value['size_bytes']}"
+            return short_digest(value)
         case list():
             return " ".join(map(str, value))
         case bool():

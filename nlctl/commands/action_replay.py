@@ -8,6 +8,7 @@ import typer
 from nlserver.reapi.digest import Digest, Function
 
 from nlctl.actions import read
+from nlctl.admin import worker_name
 from nlctl.exits import Exit
 from nlctl.launch.wish import AIM
 from nlctl.recents import as_json, remember
@@ -30,7 +31,7 @@ _COLUMNS = (
     Column("RUN", "run"),
     Column("EXIT", "exit_code"),
     Column("CACHED", "cached"),
-    Column("WORKER", "worker"),
+    Column("WORKER", "worker", lambda worker: worker_name(worker or "")),
     Column("QUEUED", "queued_ms", human_span),
     Column("FETCHED", "fetched_ms", human_span),
     Column("RAN", "ran_ms", human_span),

@@ -24,7 +24,8 @@ Exit status: 0 listed, 2 no such state, 4 no cluster is running, 10 this server 
 """
 _STATES = ("queued", "executing", "completed")
 _COLUMNS = (
-    Column("ID", "id"),
+    # Its first digits name it in every command.
+    Column("ID", "id", lambda id_: id_[:8]),
     Column("STATE", "state"),
     Column("FOR", "since", human_ago),
     Column("WORKER", "worker"),

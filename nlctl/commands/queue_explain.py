@@ -11,7 +11,8 @@ from nlctl import admin
 from nlctl.actions import platform
 from nlctl.exits import Exit
 from nlctl.faults import NO_OPERATION, Fault
-from nlctl.operations import action_meant, identified, unknown, verdicts
+from nlctl.operations import MOST, action_meant, identified, unknown, verdicts
+from nlctl.running import adding
 from nlctl.session import Session, admin_of
 from nlctl.ui import Column
 
@@ -36,12 +37,28 @@ def command(
     Of an action that is not known to the scheduler it tells whether one could run now.
     """
     session: Session = ctx.obj
+    endpoint = admin_of(session.target(name))
     about, found = _explained(session, operation, name)
     facts = {"operation": about, "summary": found.summary, "unsatisfiable": found.unsatisfiable}
     session.ui.items("nlctl.queue.explain/v1", verdicts(found), _COLUMNS, facts=facts)
     ever = f"it will wait for ever: {found.summary}" if found.unsatisfiable else found.summary
     session.ui.say(ever)
+    if found.unsatisfiable:
+        _say_what_helps(session, endpoint, about)
     return Exit.UNHEALTHY if found.unsatisfiable else Exit.OK
+
+
+def _say_what_helps(session: Session, endpoint: str, about: str) -> None:
+    known, _ = admin.operations(endpoint, ("queued",), MOST)
+    asked = [
+        (name, value)
+        for one in known
+        if about in (one.id, str(one.action))
+        for name, values in one.properties.items()
+        for value in values
+    ]
+    for remedy in adding(endpoint, asked):
+        session.ui.say(f"server: {' '.join(remedy.command)}     client: ask for what workers offer")
 
 
 def _explained(session: Session, text: str, cluster: str) -> tuple[str, admin.Explanation]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from nlserver.errors import Error
+from nlserver.errors import Code, Error
 from nlserver.reapi.digest import Digest
 
 from nlctl.arguments import seconds
@@ -21,6 +21,7 @@ from nlctl.running import (
     Sent,
     absent,
     aim,
+    executes_nothing,
     facts,
     files,
     not_run,
@@ -161,6 +162,8 @@ async def _detached(session: Session, target: Target, remote: Client, made: Prep
     try:
         state = await _accepted(remote, made.action, no_cache=no_cache)
     except Error as error:
+        if error.code is Code.UNIMPLEMENTED:
+            raise executes_nothing(target, made.action) from error
         raise not_run(target, error) from error
     remember(session.state, "run", {"action": made.action})
     item = {"operation": state.name, "state": state.stage.name.lower(), "action": as_json(made.action)}
@@ -189,7 +192,12 @@ def _tell(session: Session, outcome: Outcome, asked: _Asked) -> None:
     if session.verbose or session.ui.progress == "tty":
         hit = "cached" if outcome.cached else "not cached before"
         made = [f"{path} -> {asked.out_dir / path}" for path in outputs] if asked.outputs else []
-        parts = [f"exit {outcome.exit_code}", hit, *made, f"action {_name(outcome.action)} (@last)"]
+        parts = [
+            f"exit {outcome.exit_code}",
+            hit,
+            *made,
+            f"action {session.ui.digest(as_json(outcome.action))} (@last)",
+        ]
         session.ui.say(" - ".join(parts))
     if session.ui.structured:
         session.ui.item("nlctl.run/v1", _document(outcome, outputs, asked.out_dir), "")

@@ -49,7 +49,7 @@ def command(
     dying = sum(len(one.operations) for one in meant)
     if not dry_run:
         names = " ".join(one.name for one in meant)
-        session.confirm(f"this kills {names} and {_actions(dying)} running there, which others will run again", names)
+        session.confirm(f"this kills {names}, {_fate(dying)}", names)
         for who in processes.values():
             tell(who, _SIGNALS[number])
         if number == "KILL":
@@ -71,6 +71,10 @@ def _processes(meant: Sequence[admin.WorkerFacts], pids: Mapping[str, int | None
             )
         found[one.name] = who
     return found
+
+
+def _fate(count: int) -> str:
+    return f"with {_actions(count)} running there, to be run again by others" if count else "where nothing runs now"
 
 
 def _actions(count: int) -> str:

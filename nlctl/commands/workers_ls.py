@@ -10,6 +10,7 @@ import typer
 from nlctl import admin
 from nlctl.crew import Tier, facts, fast_tiers, natural, running
 from nlctl.exits import Exit
+from nlctl.launch.wish import AIM
 from nlctl.operations import MOST
 from nlctl.recents import as_json
 from nlctl.session import Session, admin_of
@@ -67,14 +68,17 @@ def _running(oldest: Mapping[str, Any] | None) -> str:
     return f"{what} ({human_ago(oldest['since'])})"
 
 
+def _offered(properties: Mapping[str, Sequence[str]]) -> str:
+    """Without the name, which stands in front."""
+    return human_properties({name: values for name, values in properties.items() if name != AIM})
+
+
 _COLUMNS = (
     Column("WORKER", "name"),
     Column("STATE", "state"),
     Column("SLOTS", "slots"),
     Column("RUNNING", "oldest", _running),
-    Column("DONE", "completed"),
     Column("FAST TIER", "fast_tier_bytes", human_bytes),
     Column("LAST SEEN", "last_seen", human_ago),
-    Column("UP", "connected", human_ago),
-    Column("PROPERTIES", "properties", human_properties),
+    Column("PROPERTIES", "properties", _offered),
 )

@@ -363,6 +363,7 @@ class TestRun:
 
     @pytest.mark.parametrize("status", [0, 1, 124])
     def test_every_status_below_125_is_the_commands_own(self, cluster: Cli, status: int) -> None:
+        """Statement 36."""
         assert cluster("run", "--", "sh", "-c", f"exit {status}", code=status).out == ""
 
     def test_inputs_go_up_and_outputs_come_back(self, cluster: Cli, tmp_path: Path) -> None:
@@ -435,6 +436,7 @@ class TestRun:
         assert done.out == "hello\n"
 
     def test_an_unreachable_server_is_a_failure_of_ours(self, cluster: Cli) -> None:
+        """Statement 36."""
         assert "NL-NET-101" in cluster("--endpoint", "grpc://127.0.0.1:1", "run", "--", "true", code=125).err
 
 

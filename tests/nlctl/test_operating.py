@@ -36,6 +36,7 @@ class TestWorkers:
     def test_ctrl_c_ends_the_waiting_and_not_the_drain(
         self, cluster: Cli, held: tuple[subprocess.Popen[bytes], Path]
     ) -> None:
+        """Statement 35."""
         draining = cluster.popen("workers", "drain", "worker-1", stderr=subprocess.PIPE)
         assert draining.stderr is not None
         assert b"takes no new work" in draining.stderr.readline()

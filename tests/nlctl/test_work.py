@@ -207,6 +207,24 @@ class TestQueues:
         assert item["operations"][0]["id"] in cluster("queue", "show").out
         assert "NL-QUE-102" in cluster("queue", "show", "ISA=arm64", code=3).err
 
+    def test_what_will_wait_for_ever_is_told_with_the_worker_that_would_help(self, cluster: Cli) -> None:
+        cluster("workers", "add", "--property", "ISA=arm64")
+        try:
+            cluster("workers", "cordon", "worker-3")
+            words = ("run", "--no-cache", "--platform", "ISA=arm64", "--", "true")
+            waiting = cluster.popen(*words, stderr=subprocess.PIPE)
+            [one] = until(lambda: items(cluster, "ops", "ls", "--state", "queued"))
+        finally:
+            cluster("scale", "2")
+        until(lambda: items(cluster, "ops", "ls", "--state", "queued")[0]["unsatisfiable"])
+        done = cluster("queue", "explain", one["id"], code=5)
+        assert "it will wait for ever" in done.err
+        assert "nlctl workers add --property ISA=arm64" in done.err
+        assert cluster("queue", "ls", code=5).out
+        cluster("ops", "cancel", one["id"])
+        waiting.communicate(timeout=LIMIT)
+        assert waiting.returncode == 125
+
     def test_an_action_that_nobody_submitted_is_explained_by_its_digest(self, cluster: Cli) -> None:
         action = cluster("run", "-o", "json", "--", "true").document["item"]["action"]
         text = "{hash}/{size_bytes}".format(**action)

@@ -169,7 +169,9 @@ def test_a_drained_worker_loses_no_action_in_a_running_build(cluster: Cluster, b
     said = tmp_path / "bazel.log"
     with said.open("w") as output:
         building = bazel.start("build", "//slow:all", "//app/...", "--noremote_accept_cached", output=output)
-        _wait(lambda: sum(worker == "worker-1" for worker, _ in cluster.executions()[before:]) > 5)
+        while sum(worker == "worker-1" for worker, _ in cluster.executions()[before:]) < 5:
+            assert building.poll() is None, "the build was over before the worker was at work"
+            time.sleep(0.1)
         cluster.nlctl("workers", "drain", "worker-1")
         drained = len([one for one in cluster.executions() if one[0] == "worker-1"])
         assert building.poll() is None, "the build was over before the worker was drained"
