@@ -127,11 +127,11 @@ def _example(stop: Stop) -> str | None:
 def _page(item: dict[str, Any]) -> str:
     import textwrap
 
-    unit = f", in {item['unit']}" if item["unit"] else ""
+    unit = f", in {item['unit']}" if item["unit"] and item["unit"] not in item["type"] else ""
     facts = {
         "type": f"{item['type']}{unit}",
         "default": item["default"],
-        "zero": f"0 means {item['zero']}" if item["zero"] else None,
+        "zero": item["zero"],
         "also": f"may be written as {item['alias']}" if item["alias"] else None,
     }
     lines = [item["path"] or "a config file", *(f"  {name:<9}{value}" for name, value in facts.items() if value)]

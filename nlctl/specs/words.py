@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import re
 import textwrap
 import types
 import typing
@@ -24,6 +25,7 @@ _GRAMMARS: Final = {
     Grammar.NUMBER: ("number", "an integer, or a text with one"),
     Grammar.FLAG: ("flag", "true or false, or a text that says so"),
 }
+_ZERO: Final = re.compile(r"(?<![\d.:])0(?![\d.:]\d|\d)")
 _EXAMPLES: Final = {
     Grammar.TEXT: '"..."',
     Grammar.SIZE: '"10gb"',
@@ -169,8 +171,17 @@ def zero_words(slot: Slot) -> str:
     if not counts:
         return ""
     if slot.key.zero is MISSING:
-        return "just that"
+        return _said_of_zero(slot) or "just that"
     return "the same as not set" if slot.key.zero is None else f"the default, {slot.key.zero}"
+
+
+def _said_of_zero(slot: Slot) -> str:
+    """The sentence about 0, or its part, in the text of a field or of its object."""
+    for text in (of_field(slot), of_class(slot.owner)):
+        for sentence in re.split(r"(?<=[.;]) ", " ".join(text.split())):
+            if _ZERO.search(sentence):
+                return sentence.rstrip(".;")
+    return ""
 
 
 def example(slot: Slot) -> str:
