@@ -168,9 +168,12 @@ def listed(
 ) -> tuple[Layer, list[Entry]]:
     """What a store of this role holds: the layer that was asked for, or the first that can list. Raises Fault NO_STORE.
 
-    Where there are several parts the one called `cas` counts: workers have tiers of their own.
+    Where there are several parts the one called `cas` counts.
     """
-    known = [one for one in layers(parts) if one.can_list]
+    # Workers have tiers of their own, and need not be asked for what the CAS holds.
+    part = asked.partition(":")[0] or "cas"
+    meant = {part: parts[part]} if part in parts else parts
+    known = [one for one in layers(meant) if one.can_list]
     fit = [one for one in known if role in one.roles and (one.part == "cas" or len(parts) == 1)]
     layer = named(known, asked) if asked or not fit else fit[0]
     return layer, entries(parts[layer.part], layer.path, prefix.lower().replace("/", "-"), limit)

@@ -148,10 +148,12 @@ def of_file(path: Path, function: Function) -> Digest:
     """The digest of a file's content. Raises Fault UNREADABLE."""
     made, size = hasher(function), 0
     try:
-        with open(path, "rb") as file:
-            while data := file.read(_CHUNK):
-                made.update(data)
-                size += len(data)
+        # One buffer: new memory for each chunk would cost a tenth of the hashing.
+        buffer = memoryview(bytearray(_CHUNK))
+        with open(path, "rb", buffering=0) as file:
+            while count := file.readinto(buffer):
+                made.update(buffer[:count])
+                size += count
     except OSError as error:
         raise unreadable(path, error) from error
     return Digest(made.hexdigest(), size, function)

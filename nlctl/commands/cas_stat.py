@@ -34,12 +34,16 @@ def command(
 ) -> int:
     """Tell of each digest whether the CAS has its blob. The digests are taken out of any text, such as an error.
 
-    With --tiers there is a column for every part: whether one of its own stores holds the blob.
+    With --tiers, and on a terminal where that is possible, there is a column for every part: whether one of its own
+    stores holds the blob.
     """
     session: Session = ctx.obj
     wanted = digests(session, digest, Function.BLAKE3 if blake3 else Function.SHA256)
-    missing = session.wait_for(_missing(session.target(), wanted))
-    seen = _tiers(session, wanted) if tiers else None
+    target = session.target()
+    missing = session.wait_for(_missing(target, wanted))
+    # A person is shown the tiers unasked where there are any; scripts get what costs one call.
+    shows = session.ui.out_is_terminal and session.ui.format == "table" and bool(target.cluster or target.admin)
+    seen = _tiers(session, wanted) if tiers or shows else None
     rows: list[dict[str, Any]] = [
         {
             "digest": as_json(one),

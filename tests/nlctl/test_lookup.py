@@ -155,6 +155,17 @@ class TestGet:
         assert fault["code"] == "NL-STO-101"
 
 
+class TestStat:
+    """`nlctl cas stat`."""
+
+    def test_a_person_sees_every_tier(self, cluster: Cli, action: str) -> None:
+        header, row = on_terminal(cluster, "cas", "stat", action).splitlines()[:2]
+        assert header.split() == ["DIGEST", "SIZE", "PRESENT", "CAS", "SCHEDULER", "WORKER-1", "WORKER-2"]
+        assert row.split()[3:5] == ["yes", "yes"]
+        item = valid(cluster("cas", "stat", action, "-o", "json").document)["items"][0]
+        assert (item["present"], item["tiers"]) == (True, None)
+
+
 class TestTree:
     """`nlctl cas tree`."""
 
