@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import comb
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlctl.confidence import at_most
@@ -20,6 +20,7 @@ def test_the_limits_are_those_of_clopper_and_pearson(bad: int, checked: int, sha
 
 
 @given(st.integers(1, 60), st.data())
+@settings(deadline=None)
 def test_at_the_limit_so_few_bad_ones_are_seen_once_in_twenty(checked: int, data: st.DataObject) -> None:
     bad = data.draw(st.integers(0, checked - 1))
     share = at_most(bad, checked)

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi.action import action, command
@@ -63,6 +63,7 @@ def test_a_blob_is_told_by_its_bytes(data: bytes, form: Form) -> None:
 
 
 @given(st.binary(max_size=300))
+@settings(deadline=None)
 def test_any_bytes_have_a_form_and_every_decoding_is_a_value_or_a_fault(data: bytes) -> None:
     assert guessed(data) in Form
     for form in (Form.ACTION, Form.COMMAND, Form.DIRECTORY, Form.TREE, Form.RESULT):
