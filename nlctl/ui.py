@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from nlctl import tables
 from nlctl.faults import Fault, Fix, document
 
 if TYPE_CHECKING:
@@ -199,7 +200,8 @@ class Ui:
         match self.progress:
             case "tty":
                 self._clear()
-                self._err.write(f" {self._mark(state)} {text}\n")
+                first, *others = self._spoken(text, indent=3)
+                self._err.write(f" {self._mark(state)} {first}\n" + "".join(f"   {line}\n" for line in others))
             case "plain":
                 fields = "".join(f" {name}={_fact(value)}" for name, value in facts.items())
                 self._err.write(f"{command} step={_fact(step)} state={state}{fields}\n")
@@ -226,7 +228,7 @@ class Ui:
             self._event("note", text=text)
         elif self.progress != "none":
             self._clear()
-            self._err.write(f"{text}\n")
+            self._err.write("".join(f"{line}\n" for line in self._spoken(text)))
         self._err.flush()
 
     def warn(self, text: str) -> None:
@@ -237,7 +239,9 @@ class Ui:
         if self.progress == "json":
             self._event("warning", text=text)
         else:
-            self._err.write(f"{self._style('warning:', '33', self._err_color)} {text}\n")
+            first, *others = self._spoken(text, indent=9)
+            self._err.write(f"{self._style('warning:', '33', self._err_color)} {first}\n")
+            self._err.write("".join(f"         {line}\n" for line in others))
         self._err.flush()
 
     def fault(self, fault: Fault) -> None:
@@ -310,6 +314,13 @@ class Ui:
         mark = ("✓" if good else "✗") if _shows(self._err, "✓✗") else ("ok" if good else "xx")
         return self._style(mark, "32" if good else "31", self._err_color)
 
+    def _spoken(self, text: str, indent: int = 0) -> list[str]:
+        """Lines that a terminal need not break within words; `indent` cells stand before each. At least one."""
+        room = _columns(self._err) if self._err.isatty() else None
+        if room is None or all(len(line) <= room - indent for line in text.split("\n")):
+            return text.split("\n")
+        return [part for line in text.split("\n") for part in _broken(line, room - indent, hang=4)]
+
     def _style(self, text: str, code: str, colored: bool) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if colored and text else text
 
@@ -320,22 +331,25 @@ class Ui:
         if room is not None and sum(widths) + 2 * len(widths) - 2 > room:
             # A digest may be shortened where a person reads, and the short form is taken as an argument, too.
             cells = [[_human(column, row[column.key], short=True) for column in columns] for row in rows]
-            widths = _widths(columns, cells)
-        header = "  ".join(c.header.ljust(w) for c, w in zip(columns, widths, strict=True)).rstrip()
+        names = [column.header for column in columns]
+        headers, cells = tables.fitted(names, cells, room, ascii_only=self.ascii_only)
+        header, *body = tables.lines(headers, cells)
         self._line(self.bold(header))
-        for line in cells:
-            self._line("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip())
+        for line in body:
+            self._line(line)
 
     def _error_text(self, fault: Fault) -> str:
         head = f"error[{fault.kind.id}]"
-        lines = [f"{self._style(head, '31;1', self._err_color)}: {fault.message}"]
-        lines += [] if not fault.why else _wrapped("why", fault.why)
-        lines += [] if not fault.said else _wrapped("server said", fault.said)
+        wide = min(_WIDE, _columns(self._err) or _WIDE) if self._err.isatty() else _WIDE
+        first, *others = self._spoken(fault.message, indent=len(head) + 2)
+        said = [f"{self._style(head, '31;1', self._err_color)}: {first}", *(f"  {line}" for line in others)]
+        said += [] if not fault.why else _wrapped("why", fault.why, wide)
+        said += [] if not fault.said else _wrapped("server said", fault.said, wide)
         for number, fix in enumerate(fault.fixes):
-            lines.append(_fix_line("fix" if number == 0 else "", fix))
-        lines += [f"  | {line.translate(_CONTROLS)}" for line in fault.log.splitlines()]
-        lines.append(f"  (exit {int(fault.exit)}, {fault.exit.label})")
-        return "\n".join(lines) + "\n"
+            said += _fix_lines("fix" if number == 0 else "", fix, wide)
+        said += [f"  | {line.translate(_CONTROLS)}" for line in fault.log.splitlines()]
+        said.append(f"  (exit {int(fault.exit)}, {fault.exit.label})")
+        return "\n".join(said) + "\n"
 
 
 def plain(environment: Mapping[str, str], words: Sequence[str]) -> Ui:
@@ -436,22 +450,34 @@ def _fact(value: object) -> str:
     return json.dumps(text, ensure_ascii=False) if not text or " " in text or '"' in text else text
 
 
-def _wrapped(label: str, text: str) -> list[str]:
-    if len(label) > 4:
-        return [f"  {label}", *(f"        {line}" for line in text.splitlines())]
+def _broken(text: str, room: int, hang: int) -> list[str]:
+    """Lines of at most this room where words allow it, all after the first `hang` cells to the right."""
     import textwrap
 
-    lines = [part for line in text.splitlines() for part in textwrap.wrap(line, _WIDE - 8, break_long_words=False)]
+    made = textwrap.wrap(
+        text, max(20, room), subsequent_indent=" " * hang, break_long_words=False, break_on_hyphens=False
+    )
+    return made or [""]
+
+
+def _wrapped(label: str, text: str, wide: int) -> list[str]:
+    if len(label) > 4:
+        return [f"  {label}", *(f"        {line}" for line in text.splitlines())]
+    lines = [part for line in text.splitlines() for part in _broken(line, wide - 8, hang=0)]
     return [f"  {label if n == 0 else '':<6}{line}" for n, line in enumerate(lines)]
 
 
-def _fix_line(label: str, fix: Fix) -> str:
+def _fix_lines(label: str, fix: Fix, wide: int) -> list[str]:
+    """The command with its words behind it, or below it where they do not fit."""
     import shlex
 
     command = shlex.join(fix.command)
-    if command and fix.text:
-        return f"  {label:<6}{command:<40}  {fix.text}"
-    return f"  {label:<6}{command or fix.text}"
+    line = f"{command:<40}  {fix.text}" if command and fix.text else command or fix.text
+    if len(line) <= wide - 8 or not fix.text:
+        return [f"  {label:<6}{line}"]
+    below = _broken(fix.text, wide - 10, hang=0)
+    parts = [command, *(f"  {part}" for part in below)] if command else below
+    return [f"  {label if n == 0 else '':<6}{part}" for n, part in enumerate(parts)]
 
 
 def _progress(display: Display, environment: Mapping[str, str], err: TextIO) -> str:
