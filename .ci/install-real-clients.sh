@@ -33,6 +33,7 @@ want ip iproute2
 want mount mount
 want nft nftables
 want systemd-analyze systemd
+want tmux tmux
 want zsh zsh
 want fish fish
 if [ -n "$packages" ]; then
