@@ -8,7 +8,7 @@ import string
 
 import json5
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlctl.support.redaction import MARK, Redactor
@@ -133,6 +133,7 @@ def test_nothing_is_taken_out_where_that_is_asked() -> None:
     assert list(redactor.lines(KEY.splitlines())) == KEY.splitlines()
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_is_redacted_without_failing_and_twice_is_as_once(text: str) -> None:
     redactor = Redactor()

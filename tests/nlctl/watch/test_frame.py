@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nlserver.reapi.digest import of
 
@@ -89,6 +89,7 @@ def test_the_head_says_how_the_cluster_stands() -> None:
     assert "waits 41s" in rates
 
 
+@settings(deadline=None)
 @given(st.text(max_size=100), st.integers(0, 40))
 def test_text_of_others_is_cut_to_its_cells_without_control_characters(text: str, width: int) -> None:
     line = [(fit(text, width), "")]
@@ -150,6 +151,7 @@ def test_what_is_typed_into_the_filter_is_no_command() -> None:
     assert view.press("q", ROWS, "") == Quit()
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["d", "y", "n", "/", "e", "1", "3", "5", "up", "down", "end", "escape", "enter", "x"])))
 def test_no_keys_bring_the_view_out_of_order(pressed: list[str]) -> None:
     view, frame, now = View(), Frame(ascii_only=False), snapshot(3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nlctl.watch.marks import bar, curve, spark
@@ -23,6 +23,7 @@ def test_a_bar_is_as_long_as_its_share() -> None:
     assert bar(0.5, 4, ascii_only=True) == "##.."
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)), max_size=50).map(sorted),
     st.integers(1, 60),
