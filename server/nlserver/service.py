@@ -67,7 +67,31 @@ async def refuse(context: Context, error: Error) -> None:
     count(Count.FAILED_CALLS)
     status = status_of(error, _MOST_TRAILER_VIOLATIONS)
     trailers = (("grpc-status-details-bin", status.SerializeToString()),) if status.details else ()
-    await context.abort(_STATUS_CODES[status.code], status.message, trailers)
+    forget_frames(error)
+    try:
+        await context.abort(_STATUS_CODES[status.code], status.message, trailers)
+    except grpc.aio.AbortError as abort:
+        # gRPC's state of the call keeps it, whose frames keep that state and with it the connection. It wants to catch
+        # the very same error, which it will have done by the loop's next turn.
+        asyncio.get_running_loop().call_soon(forget_frames, abort)
+        raise
+
+
+def forget_frames(error: BaseException) -> None:
+    """Let go of the frames that an error and those behind it came through, which nobody will look at.
+
+    They hold what the call was about, messages of some mebibytes, and a failed task or future that they wait for holds
+    the error. Such a circle stays until the collector goes through everything, which many new objects make it do and
+    large ones do not: a CAS whose disk was full grew by 15 MiB a second (measured).
+    """
+    seen: set[int] = set()
+    found: list[BaseException | None] = [error]
+    while found:
+        one = found.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            found += (one.__cause__, one.__context__)
 
 
 async def unreadable(context: Context) -> None:

@@ -585,6 +585,15 @@ def test_a_disk_that_is_full_in_mid_write_is_resource_exhausted_and_leaves_nothi
         process.stop()
 
 
+def test_uploads_that_fail_hold_nothing(target: Target, own: Own) -> None:
+    data = fresh(3 * MIB)
+    name = target.write_name(digest(data[::-1]))
+    with own.server.grows_by_at_most(60 * MIB):
+        for _ in range(60):
+            with refused(Code.INVALID_ARGUMENT):
+                target.send(list(messages(name, data)))
+
+
 @rule("HC-02")
 def test_a_write_of_endless_empty_messages_holds_nothing(target: Target, own: Own) -> None:
     data = fresh(10)

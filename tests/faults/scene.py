@@ -18,10 +18,12 @@ class Pace:
     stop_seconds: tuple[float, ...]
     hold_seconds: tuple[float, ...]
     crowd: int
+    readers: int
+    """Slow readers hold more of a server than others, each a connection and what was read for it."""
 
 
-QUICK = Pace(stop_seconds=(4.0, 6.0), hold_seconds=(1.0, 3.0), crowd=300)
-LONG = Pace(stop_seconds=(4.0, 8.0, 30.0), hold_seconds=(1.0, 5.0, 12.0), crowd=1000)
+QUICK = Pace(stop_seconds=(4.0, 6.0), hold_seconds=(1.0, 3.0), crowd=300, readers=60)
+LONG = Pace(stop_seconds=(4.0, 8.0, 30.0), hold_seconds=(1.0, 5.0, 12.0), crowd=1000, readers=1000)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 import sys
 from dataclasses import dataclass, field
@@ -64,16 +65,15 @@ async def _something_to_read(endpoint: str) -> str:
 def kinds(site: Site) -> list[Kind]:
     """One row for each conduct."""
 
-    def at(conduct: str, ports: tuple[str, ...], share: float) -> Kind:
-        return Kind(
-            {"readers": "slow readers", "halves": "half-open connections", "uploads": "abandoned uploads"}[conduct],
-            lambda rng, scene: Crowd(
-                conduct, int(scene.pace.crowd * share), rng.choice(ports), rng.choice(scene.pace.hold_seconds)
-            ),
-        )
+    def at(name: str, conduct: str, ports: tuple[str, ...]) -> Kind:
+        def draw(rng: random.Random, scene: Scene) -> Fault:
+            count = scene.pace.readers if conduct == "readers" else scene.pace.crowd
+            return Crowd(conduct, count, rng.choice(ports), rng.choice(scene.pace.hold_seconds))
+
+        return Kind(name, draw)
 
     return [
-        at("readers", ("cas",), 0.2),
-        at("halves", ("cas", "scheduler", "worker api"), 1),
-        at("uploads", ("cas",), 1),
+        at("slow readers", "readers", ("cas",)),
+        at("half-open connections", "halves", ("cas", "scheduler", "worker api")),
+        at("abandoned uploads", "uploads", ("cas",)),
     ]
