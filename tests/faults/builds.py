@@ -19,8 +19,8 @@ from typing import Final
 
 from nlserver.reapi.digest import of
 
-from nlctl.commands.bazelrc import lines
-from nlctl.session import Target
+from nlctl.clients.bazel import options
+from nlctl.clients.client import Server
 from tests.faults.load import Load
 from tests.faults.promises import Promises
 from tests.real import build
@@ -91,7 +91,7 @@ class Builds(Load):
         self._plans = made
         self._promises = promises
         self._home = home
-        self._target = Target(cas, executor, None, "")
+        self._server = Server(cas, executor)
         self._bazel = Bazel(Workspace(home / "workspace"), home / "state")
         self._open = asyncio.Event()
         self._resting = asyncio.Event()
@@ -178,7 +178,8 @@ class Builds(Load):
     def _write(self, sources: int) -> None:
         workspace = Workspace(self._home / "workspace", sources)
         workspace.write()
-        workspace.cluster("\n".join(lines(self._target, _CONFIG)) + f"\nbuild:{_CONFIG} --spawn_strategy=remote\n")
+        flags = [*options(self._server), "--spawn_strategy=remote"]
+        workspace.cluster("".join(f"build:{_CONFIG} {flag}\n" for flag in flags))
         self._bazel = Bazel(workspace, self._home / "state")
 
     def _look(self, plan: Plan) -> None:
