@@ -20,6 +20,8 @@ from nlctl.launch.roster import Wanted
 _SOCKET: Final = "supervisor.sock"
 _SUPERVISOR: Final = ("-m", "nlctl.launch.supervisor")
 _ANSWER_SECONDS: Final = 15.0
+_START_SECONDS: Final = 60.0
+"""A supervisor that was just started imports the engine first, which takes long on a machine that is overloaded."""
 _FIELDS: Final = tuple(Report.__dataclass_fields__)
 
 
@@ -62,7 +64,7 @@ class Processes:
         """Run exactly these members."""
         request = {"op": "apply", "members": [asdict(one) for one in wanted], "grace_seconds": grace_seconds}
         with self._required() as line:
-            line.ask(request)
+            line.ask(request, _START_SECONDS)
 
     def restart(self, names: Sequence[str], grace_seconds: float) -> None:
         """Start these members anew; each may finish what it does for so long."""
@@ -146,10 +148,10 @@ class _Line:
         except OSError as error:
             raise lost(self._ledger) from error
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, request: dict[str, Any], patience_seconds: float = _ANSWER_SECONDS) -> dict[str, Any]:
         """Send a request and read its answer."""
         self.say(request)
-        answer = self._next(time.monotonic() + _ANSWER_SECONDS)
+        answer = self._next(time.monotonic() + patience_seconds)
         if answer is None or answer["event"] == "refused":
             raise lost(self._ledger, "" if answer is None else str(answer["message"]))
         return answer
