@@ -22,22 +22,34 @@ _SHOWN: Final = 10
 _MS: Final = 1_000_000
 
 
-async def aim(target: Target, remote: Client, worker: str) -> str:
+def aim(endpoint: str, worker: str) -> str:
     """The value of the property `nlctl-worker` that sends an action to this worker, given by name or id.
 
-    Raises Fault UNKNOWN_WORKER, or UNSUPPORTED where workers do not offer their names.
+    The admin service is asked. Raises Fault UNKNOWN_WORKER, or UNSUPPORTED where workers do not offer their names.
     """
-    if target.admin is None:
-        offered = (await remote.capabilities()).execution_capabilities.supported_node_properties
-        if AIM not in offered:
-            raise _no_aim(worker, f"{target.executor} does not announce the platform property {AIM}")
-        return worker
     from nlctl import admin
 
-    found = admin.workers_named(target.admin, [worker])[0]
+    found = admin.workers_named(endpoint, [worker])[0]
     if not found.properties.get(AIM):
         raise _no_aim(worker, f"{found.name} offers no platform property {AIM}")
     return found.properties[AIM][0]
+
+
+async def announced_aim(target: Target, remote: Client, worker: str) -> str:
+    """The same, from a name, where there is no admin service. Raises Fault UNSUPPORTED unless it is announced."""
+    offered = (await remote.capabilities()).execution_capabilities.supported_node_properties
+    if AIM not in offered:
+        raise _no_aim(worker, f"{target.executor} does not announce the platform property {AIM}")
+    return worker
+
+
+async def aimed(target: Target, remote: Client, worker: str) -> dict[str, str]:
+    """The property that sends an action to this worker; none where none is named. Raises as both of the above."""
+    if not worker:
+        return {}
+    if target.admin is not None:
+        return {AIM: aim(target.admin, worker)}
+    return {AIM: await announced_aim(target, remote, worker)}
 
 
 def _no_aim(worker: str, why: str) -> Fault:

@@ -9,10 +9,9 @@ from nlserver.reapi.digest import Digest, Function
 
 from nlctl.actions import read
 from nlctl.exits import Exit
-from nlctl.launch.wish import AIM
 from nlctl.recents import as_json
 from nlctl.resolve import single
-from nlctl.running import aim, performed, phases, refuse_what_no_worker_can
+from nlctl.running import aimed, performed, phases, refuse_what_no_worker_can
 from nlctl.session import Session
 from nlctl.ui import Column
 
@@ -69,7 +68,7 @@ async def _compared(
     workers: dict[str, None] = {}
     async with client(target, wanted.function) as remote:
         known = await read(remote, wanted)
-        more = {AIM: await aim(target, remote, worker)} if worker else {}
+        more = await aimed(target, remote, worker)
         refuse_what_no_worker_can(target, [*known.platform, *more.items()])
         made = known.remade(platform=more, do_not_cache=True)
         for number in range(1, 1 if dry_run else times + 1):

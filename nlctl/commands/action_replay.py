@@ -10,10 +10,9 @@ from nlserver.reapi.digest import Digest, Function
 from nlctl.actions import read
 from nlctl.admin import worker_name
 from nlctl.exits import Exit
-from nlctl.launch.wish import AIM
 from nlctl.recents import as_json, remember
 from nlctl.resolve import single
-from nlctl.running import aim, facts, files, performed, phases, refuse_what_no_worker_can, show, streams
+from nlctl.running import aimed, facts, files, performed, phases, refuse_what_no_worker_can, show, streams
 from nlctl.session import Session
 from nlctl.ui import Column, human_span
 
@@ -71,7 +70,7 @@ async def _replayed(
     rows: list[dict[str, Any]] = []
     async with client(target, wanted.function) as remote:
         known = await read(remote, wanted)
-        more = {AIM: await aim(target, remote, worker)} if worker else {}
+        more = await aimed(target, remote, worker)
         refuse_what_no_worker_can(target, [*known.platform, *more.items()])
         made = known.remade(platform=more)
         for number in range(1, 1 if dry_run else times + 1):

@@ -21,6 +21,7 @@ from nlctl.running import (
     Sent,
     absent,
     aim,
+    announced_aim,
     executes_nothing,
     facts,
     files,
@@ -85,7 +86,11 @@ def command(
     )
     if detach and output:
         raise Fault(USAGE, "--detach brings nothing back", fixes=[fix("leave --fetch out; the result names outputs")])
-    return session.wait_for(_run(session, session.target(), asked, detach=detach, dry_run=dry_run))
+    target = session.target()
+    # Where the admin service can tell, what cannot run is refused before anything slower is even imported.
+    aimed = {AIM: aim(target.admin, on)} if on and target.admin is not None else {}
+    refuse_what_no_worker_can(target, {**asked.platform, **aimed}.items())
+    return session.wait_for(_run(session, target, asked, aimed, detach=detach, dry_run=dry_run))
 
 
 @dataclass(frozen=True)
@@ -107,20 +112,20 @@ def _directory(path: Path | None) -> Path | None:
     return path
 
 
-async def _run(session: Session, target: Target, asked: _Asked, *, detach: bool, dry_run: bool) -> int:
+async def _run(
+    session: Session, target: Target, asked: _Asked, aimed: Mapping[str, str], *, detach: bool, dry_run: bool
+) -> int:
     from nlctl.remote import client
 
     async with client(target) as remote:
-        wanted = dict(asked.platform)
-        if asked.worker:
-            wanted[AIM] = await aim(target, remote, asked.worker)
-        refuse_what_no_worker_can(target, wanted.items())
+        if asked.worker and not aimed:
+            aimed = {AIM: await announced_aim(target, remote, asked.worker)}
         made = await remote.prepare(
             asked.argv,
             input_root=asked.input_root,
             environment=asked.environment,
             output_paths=asked.outputs,
-            platform=wanted,
+            platform={**asked.platform, **aimed},
             timeout_seconds=asked.timeout_seconds,
         )
         if dry_run:
