@@ -86,14 +86,17 @@ def _watch(session: Session, name: str, *, graph: bool) -> int:
 
 
 def _stores(ledger: Ledger, reports: Sequence[Report]) -> list[dict[str, Any]]:
-    """How full the stores of the CAS server are; none while it is away."""
-    from nlctl.layers import layers
+    """How full the stores of the CAS server are: of each the first layer that counts. None while it is away."""
+    from nlctl.layers import Layer, layers
 
     sockets = {one.name: ledger.admin_socket(one.name) for one in reports if one.name == "cas" and one.pid is not None}
+    counted: dict[str, Layer] = {}
+    for one in layers(sockets):
+        if one.values is not None:
+            counted.setdefault(one.path.partition("/")[0], one)
     return [
-        {"name": one.path, "values": one.values, "size_bytes": one.size_bytes, "max_bytes": one.max_bytes or None}
-        for one in layers(sockets)
-        if one.values is not None
+        {"name": name, "values": one.values, "size_bytes": one.size_bytes, "max_bytes": one.max_bytes or None}
+        for name, one in counted.items()
     ]
 
 

@@ -250,7 +250,7 @@ class TestLooking:
         assert item["verdict"] == "READY"
         assert item["workers"]["registered"] == 2
         assert item["needs_attention"] == []
-        assert {one["name"] for one in item["stores"]} >= {"CAS_STORE"}
+        assert [one["name"] for one in item["stores"]] == ["CAS_STORE", "AC_STORE", "ASSET_STORE"]
         drawn = cluster("status", "--graph").out.splitlines()
         [clients] = [line for line in drawn if "clients -->" in line]
         assert "cas :" in clients
