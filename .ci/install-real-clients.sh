@@ -36,6 +36,7 @@ want systemd-analyze systemd
 want tmux tmux
 want zsh zsh
 want fish fish
+want man man-db
 if [ -n "$packages" ]; then
     echo "test-real: installing$packages"
     export DEBIAN_FRONTEND=noninteractive

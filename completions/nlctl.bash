@@ -3,6 +3,9 @@
 _nlctl_commands() {
     case "$1" in
         '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac bench config connect bazelrc context top metrics support version explain help completion' ;;
+        '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac bench config bazelrc context top metrics version explain help man completion' ;;
+        'cas') REPLY='get put stat missing tree why ls' ;;
+        '') REPLY='up down scale restart status ps logs workers ops queue events run action cas ac bench config bazelrc context top metrics version explain help completion' ;;
         'cas') REPLY='get put stat missing tree why ls du checkout diff cp verify heal rm' ;;
         'action') REPLY='show inputs diff replay determinism local run' ;;
         'ac') REPLY='put rm ls diff get check' ;;
@@ -88,6 +91,7 @@ _nlctl_options() {
         'top') REPLY='--interval --once --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'metrics') REPLY='-w --watch --interval --prom --plot --for --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'support bundle') REPLY='-O --out --since --record --no-redact --max-size -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'man') REPLY='--install -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'completion') REPLY='--install -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'workers logs') REPLY='-f --follow --tail --since --until --level --grep --op --action --invocation --no-prefix --timestamps --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'action run') REPLY='--input --fetch --output --out-dir --env --platform --on --no-cache --action-timeout --detach -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -245,6 +249,7 @@ _nlctl_value() {
         'support bundle --since') REPLY='?' ;;
         'support bundle --max-size') REPLY='?' ;;
         'support bundle --name') REPLY='@contexts' ;;
+        'man --install') REPLY='files' ;;
         'workers logs --tail') REPLY='?' ;;
         'workers logs --since') REPLY='?' ;;
         'workers logs --until') REPLY='?' ;;

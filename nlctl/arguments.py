@@ -5,7 +5,6 @@ Global flags stand anywhere before a bare `--`, because people press the up key 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Final
 
 from nlctl.faults import USAGE, Fault, Fix, fix
 from nlctl.registry import COMMANDS, FLAGS, GROUPS, Flag, Leaf
+from nlctl.spelling import nearest
 
 _BY_SPELLING: Final = {spelling: flag for flag in FLAGS for spelling in flag.spellings}
 _COUNT: Final = re.compile("[0-9]{1,3}")
@@ -139,8 +139,8 @@ def _bundle(word: str) -> list[Flag]:
 
 def _foreign(made: Invocation, leaf: Leaf | None, word: str, rest: Iterator[str]) -> None:
     if leaf is None:
-        known = difflib.get_close_matches(word.partition("=")[0], _BY_SPELLING, n=1)
-        hint = f"did you mean {known[0]}?" if known else "flags of a command stand after its name"
+        known = nearest(word.partition("=")[0], _BY_SPELLING)
+        hint = f"did you mean {' or '.join(known)}?" if known else "flags of a command stand after its name"
         raise Fault(USAGE, f"unknown option {word}", fixes=[fix(hint), fix("see all", "nlctl", *made.path, "--help")])
     made.words.append(word)
     if word in leaf.valued:
@@ -166,8 +166,7 @@ def _descend(path: tuple[str, ...], word: str) -> tuple[str, ...]:
     if longer in COMMANDS or (not path and word in GROUPS):
         return longer
     here = sorted({known[len(path)] for known in COMMANDS if known[: len(path)] == path and len(known) > len(path)})
-    close = difflib.get_close_matches(word, here, n=1, cutoff=0.5)
-    fixes = [fix("did you mean this?", "nlctl", *path, close[0])] if close else []
+    fixes = [fix("did you mean this?", "nlctl", *path, close) for close in nearest(word, here)]
     raise Fault(
         USAGE,
         f"there is no command {' '.join(('nlctl', *longer))!r}",

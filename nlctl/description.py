@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from nlctl.registry import COMMANDS, Leaf
+from nlctl.registry import COMMANDS, FLAGS, Leaf
 
 if TYPE_CHECKING:
     from typer._click.core import Command, Parameter
@@ -115,6 +115,12 @@ def command(leaf: Leaf) -> Command:
     app = typer.Typer(rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
     app.command(add_help_option=False)(module.command)
     return typer.main.get_command(app)
+
+
+def spellings(path: tuple[str, ...]) -> list[str]:
+    """Every option that may stand behind this command."""
+    own = [name for one in command(COMMANDS[path]).params for name in (*one.opts, *one.secondary_opts)]
+    return [*(name for name in own if name.startswith("-")), *(name for flag in FLAGS for name in flag.spellings)]
 
 
 def commands_in(line: str) -> list[list[str]]:

@@ -146,13 +146,20 @@ def _wording(error: Error) -> _Wording:
             return _Wording(REFUSED, (fix("see what the parts log", "nlctl", "logs", "--tail", "50"),))
 
 
+def reason(fault: Fault) -> str:
+    """Why it failed: what is known of this case, else what its kind means."""
+    from nlctl import pages
+
+    return fault.why or pages.sections(pages.read(pages.CODES, fault.kind.id) or "").get("What happened", "")
+
+
 def document(fault: Fault) -> dict[str, object]:
     """The error as `-o json` shows it (schema nlctl.error/v1)."""
     return {
         "schema": "nlctl.error/v1",
         "code": fault.kind.id,
         "message": fault.message,
-        "why": fault.why or None,
+        "why": " ".join(reason(fault).split()) if not fault.why else fault.why,
         "fix": [{"text": item.text, "command": list(item.command)} for item in fault.fixes],
         "server_said": fault.said or None,
         "log": fault.log.splitlines() if fault.log else None,

@@ -8,17 +8,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nlserver.errors import Error
 
 from nlctl import VERSION, defaults, manual, topics
 from nlctl.arguments import Invocation, cut, seconds
 from nlctl.exits import Exit
-from nlctl.faults import INTERNAL, INTERRUPTED, TERMINATED, TIMEOUT, USAGE, Fault, as_not_run, fix, of_error
+from nlctl.faults import INTERNAL, INTERRUPTED, TERMINATED, TIMEOUT, USAGE, Fault, Fix, as_not_run, fix, of_error
 from nlctl.registry import GROUPS, Leaf
 from nlctl.session import Session, state_home
 from nlctl.ui import Display, Ui, plain, silence
+
+if TYPE_CHECKING:
+    import typer
 
 
 class _Terminated(BaseException):
@@ -101,11 +104,24 @@ def _call(leaf: Leaf, invocation: Invocation, session: Session) -> int:
         ) as context:
             code: Any = context.command.invoke(context)
     except typer.TyperException as error:
-        remedy = fix("see what it takes", "nlctl", *invocation.path, "--help")
-        raise Fault(USAGE, error.format_message(), fixes=[remedy]) from error
+        raise _misused(error, invocation.path) from error
     except typer.Exit as ended:
         return ended.exit_code
     return int(code or 0)
+
+
+def _misused(error: typer.TyperException, path: tuple[str, ...]) -> Fault:
+    """A command line that the command's parser refuses."""
+    from typer._click.exceptions import NoSuchOption
+
+    from nlctl.description import spellings
+    from nlctl.spelling import nearest
+
+    near: list[Fix] = []
+    if isinstance(error, NoSuchOption):
+        error.possibilities = None
+        near = [Fix(f"did you mean {one}?") for one in nearest(error.option_name, spellings(path))]
+    return Fault(USAGE, error.format_message(), fixes=[*near, fix("see what it takes", "nlctl", *path, "--help")])
 
 
 def _ui(invocation: Invocation) -> Ui:

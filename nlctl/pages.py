@@ -12,6 +12,7 @@ _HERE: Final = os.path.dirname(os.path.abspath(__file__))
 CODES: Final = "pages/codes", ".md"
 TOPICS: Final = "pages/topics", ".md"
 HELP: Final = "pages/help", ".txt"
+MAN: Final = "pages/man", ".1"
 SCHEMAS: Final = "schemas", ".v1.json"
 _LETTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
 

@@ -355,6 +355,7 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("version",): Leaf("version", "Versions of this tool and of the parts", LOOK),
     ("explain",): Leaf("explain", "What an error code means, and what to do", LEARN),
     ("help",): Leaf("help", "Topics, commands and schemas", LEARN),
+    ("man",): Leaf("man", "Manual pages, shown or written", LEARN, frozenset({"--install"})),
     ("completion",): Leaf("completion", "Completion for bash, zsh, fish and PowerShell", LEARN),
 }
 

@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from nlctl import tables
-from nlctl.faults import Fault, Fix, document
+from nlctl.exits import Exit
+from nlctl.faults import Fault, Fix, document, reason
 
 if TYPE_CHECKING:
     from nlctl.watch.spans import Line
@@ -343,11 +344,15 @@ class Ui:
         wide = min(_WIDE, _columns(self._err) or _WIDE) if self._err.isatty() else _WIDE
         first, *others = self._spoken(fault.message, indent=len(head) + 2)
         said = [f"{self._style(head, '31;1', self._err_color)}: {first}", *(f"  {line}" for line in others)]
-        said += [] if not fault.why else _wrapped("why", fault.why, wide)
+        if fault.exit >= Exit.INTERRUPTED:
+            # Whoever stopped a command knows why.
+            return f"{said[0]}  (exit {int(fault.exit)}, {fault.exit.label})\n"
+        said += _wrapped("why", reason(fault), wide)
         said += [] if not fault.said else _wrapped("server said", fault.said, wide)
         for number, fix in enumerate(fault.fixes):
             said += _fix_lines("fix" if number == 0 else "", fix, wide)
         said += [f"  | {line.translate(_CONTROLS)}" for line in fault.log.splitlines()]
+        said.append(f"  more  nlctl explain {fault.kind.id}")
         said.append(f"  (exit {int(fault.exit)}, {fault.exit.label})")
         return "\n".join(said) + "\n"
 

@@ -10,6 +10,7 @@ from nlctl import faults, pages
 from nlctl.exits import Exit
 from nlctl.faults import UNKNOWN_PAGE, Fault, Kind, fix
 from nlctl.session import Session
+from nlctl.spelling import nearest
 from nlctl.ui import Column
 
 EPILOG = """\b
@@ -56,10 +57,9 @@ def command(
 
 
 def _unknown(code: str) -> Fault:
-    import difflib
-
-    close = difflib.get_close_matches(code.upper(), pages.names(pages.CODES), n=1)
-    near = [fix("did you mean this?", "nlctl", "explain", close[0])] if close else []
+    near = [
+        fix("did you mean this?", "nlctl", "explain", one) for one in nearest(code.upper(), pages.names(pages.CODES))
+    ]
     return Fault(
         UNKNOWN_PAGE,
         f"there is no error code {code!r}",

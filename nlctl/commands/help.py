@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from nlctl.exits import Exit
 from nlctl.faults import UNKNOWN_PAGE, Fault, fix
 from nlctl.registry import COMMANDS
 from nlctl.session import Session
+from nlctl.spelling import nearest
 
 EPILOG = """\b
 Examples:
@@ -43,8 +43,7 @@ def command(
 
 def _unknown(words: list[str]) -> Fault:
     known = [*topics.names(), *(" ".join(path) for path in COMMANDS)]
-    close = difflib.get_close_matches(" ".join(words), known, n=1)
-    near = [fix("did you mean this?", "nlctl", "help", *close[0].split())] if close else []
+    near = [fix("did you mean this?", "nlctl", "help", *one.split()) for one in nearest(" ".join(words), known)]
     return Fault(
         UNKNOWN_PAGE,
         f"there is no help on {' '.join(words)!r}",

@@ -42,7 +42,7 @@ def command(
     try:
         while lacking := _lacking(conditions):
             if time.monotonic() - began > _LONGEST_SECONDS:
-                raise Fault(TIMEOUT, "it does not hold after 10 minutes")
+                raise Fault(TIMEOUT, "it does not hold after 10 minutes", fixes=[fix("allow more time with --timeout")])
             session.ui.waiting(lacking)
             time.sleep(_LOOK_SECONDS)
     except Fault as fault:

@@ -6,17 +6,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from nlctl.generate import completions, help_pages
+from nlctl.generate import completions, help_pages, man_pages, reference
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 """The checkout: files are generated there and nowhere else."""
-_OWNED: Final = ("nlctl/pages/help/*.txt",)
+_OWNED: Final = ("nlctl/pages/help/*.txt", "nlctl/pages/man/*.1")
 """Where nothing stands but what is generated."""
 
 
 def wanted() -> dict[str, str]:
     """Every path in the repository that is generated, and its text."""
-    return {**help_pages.files(), **completions.files()}
+    return {**help_pages.files(), **completions.files(), **man_pages.files(), **reference.files()}
 
 
 def stale(files: Mapping[str, str]) -> Iterator[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 
 import pytest
 
 from nlctl import pages, topics
+from nlctl.registry import COMMANDS
 from tests.nlctl.conftest import Cli
 from tests.nlctl.documents import valid
 
@@ -57,3 +60,28 @@ def test_a_schema_is_shown_as_it_ships(cli: Cli) -> None:
 
 def test_a_mistyped_topic_leads_to_the_right_one(cli: Cli) -> None:
     assert cli("help", "digets", "-o", "json", code=3).fault["fix"][0]["command"] == ["nlctl", "help", "digests"]
+
+
+def test_a_manual_page_is_shown_and_all_are_written(cli: Cli) -> None:
+    """Statement 56."""
+    item = valid(cli("man", "cas", "get", "-o", "json").document)["item"]
+    assert cli("man", "cas", "get").out == item["source"]
+    assert item["source"].startswith(".TH NLCTL-CAS-GET 1 ")
+    rows = valid(cli("man", "--install", "man", "-o", "json").document)["items"]
+    assert {row["page"] for row in rows} == {"nlctl", *("-".join(("nlctl", *path)) for path in COMMANDS)}
+    assert (cli.home / "man/man1/nlctl-cas-get.1").read_text() == item["source"]
+    assert cli("man", "cas", "gte", "-o", "json", code=3).fault["code"] == "NL-USE-106"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", pages.names(pages.MAN))
+def test_man_takes_every_page_without_a_warning(name: str) -> None:
+    """Statement 56."""
+    environment = {"PATH": os.environ["PATH"], "MANWIDTH": "80", "LC_ALL": "C.UTF-8", "MANPAGER": "cat"}
+    page = pages.read(pages.MAN, name)
+    done = subprocess.run(
+        ["man", "--warnings", "-l", "-"], input=page, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    assert name.upper() in done.stdout
+    assert "SEE ALSO" in done.stdout

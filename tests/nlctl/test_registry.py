@@ -123,7 +123,7 @@ def test_help_lists_every_command_and_flag() -> None:
 
 def test_the_pages_of_commands_are_those_that_the_commands_give() -> None:
     """Statement 2: help is a file, so that no command is imported for it."""
-    assert list(stale(help_pages.files())) == [], "run make generate"
+    assert [name for name in stale(help_pages.files()) if "/help/" in name] == [], "run make generate"
 
 
 @pytest.mark.parametrize("topic", topics.names())

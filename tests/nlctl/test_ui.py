@@ -159,6 +159,7 @@ def test_an_error_says_what_why_fix_and_exit() -> None:
         "        or wait\n"
         "  | one\n"
         "  | two\n"
+        "  more  nlctl explain NL-PRC-203\n"
         "  (exit 7, conflict)\n"
     )
 
