@@ -2,10 +2,7 @@
 
 _nlctl_commands() {
     case "$1" in
-        '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac bench config connect bazelrc context top metrics support version explain help completion' ;;
-        '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac bench config bazelrc context top metrics version explain help man completion' ;;
-        'cas') REPLY='get put stat missing tree why ls' ;;
-        '') REPLY='up down scale restart status ps logs workers ops queue events run action cas ac bench config bazelrc context top metrics version explain help completion' ;;
+        '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac bench config connect bazelrc context top metrics support version explain help man completion' ;;
         'cas') REPLY='get put stat missing tree why ls du checkout diff cp verify heal rm' ;;
         'action') REPLY='show inputs diff replay determinism local run' ;;
         'ac') REPLY='put rm ls diff get check' ;;

@@ -64,4 +64,8 @@ def test_the_changelog_has_a_place_for_what_is_not_released() -> None:
 
 def test_what_the_wheel_takes_in_exists() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert [path for path in [*wheel["packages"], *wheel["force-include"]] if not (ROOT / path).is_dir()] == []
+    taken = [*wheel["packages"], *wheel["force-include"], *wheel["shared-data"]]
+    assert [path for path in taken if not (ROOT / path).is_dir()] == []
+    assert {"completions", "templates"} <= set(wheel["force-include"])
+    for pages in ("codes", "help", "man", "topics"):
+        assert list((ROOT / "nlctl/pages" / pages).iterdir())

@@ -66,7 +66,8 @@ def _keys(key: str, value: Mapping[str, Any], named: Mapping[str, Any]) -> Itera
     text = value.get("description", "")
     inner, null = _resolved(value, named)
     if inner.get("type") == "array" or (isinstance(inner.get("type"), list) and "array" in inner["type"]):
-        yield from _keys(f"{key}[]", {**inner["items"], "description": inner["items"].get("description", text)}, named)
+        items = inner.get("items", {})
+        yield from _keys(f"{key}[]", {**items, "description": items.get("description", text)}, named)
         return
     yield key, _kind(inner, null), text or inner.get("description", "")
     if "hash" not in inner.get("properties", {}):

@@ -27,6 +27,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "cache": ("peers.py", "cas", "ac", "mix"),
     "execution": ("peers.py", "exec"),
     "cluster": ("proof.py",),
+    "commands": ("commands.py",),
     "crowd": ("crowd.py",),
     "inputs": ("inputs.py",),
     "bazel": ("bazel_build.py",),
