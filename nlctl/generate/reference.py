@@ -158,7 +158,8 @@ def _signature(name: str, thing: Any) -> str:
             return _header(thing.__init__).replace("def __init__", name, 1).removesuffix(" -> None")
         if issubclass(thing, int):
             return f"{name}: " + ", ".join(one.name for one in cast(Iterable[Enum], thing))
-        fields = [f"    {field}: {kind}" for field, kind in vars(thing).get("__annotations__", {}).items()]
+        kinds = vars(thing).get("__annotations__", {}).items()
+        fields = [f"    {field}: {getattr(kind, '__forward_arg__', kind)}" for field, kind in kinds]
         return "\n".join([f"class {name}:", *fields]) if fields else f"class {name}"
     if isinstance(thing, property) and thing.fget is not None:
         return f"{name}: {inspect.signature(thing.fget).return_annotation}"
