@@ -20,6 +20,8 @@ from nlserver.streams import CHUNK_BYTES
 Source = bytes | Path
 """The bytes of a blob, or the file that holds them and does not change meanwhile."""
 _AT_ONCE: Final = 4
+_BATCH_BYTES: Final = 1 << 20
+"""The most bytes of one call: each is in memory three times, as blobs, as message and on its way."""
 _UNASKED_BYTES: Final = 8 << 10
 
 
@@ -52,7 +54,8 @@ async def upload(
         if on_progress is not None:
             on_progress(sum(digest.size_bytes for digest in group))
 
-    await each(grouped(wanted, small_bytes, await blobs.batch_limit() if wanted else 0), send, _AT_ONCE)
+    most_bytes = min(_BATCH_BYTES, await blobs.batch_limit()) if wanted else 0
+    await each(grouped(wanted, small_bytes, most_bytes), send, _AT_ONCE)
     total = sum(digest.size_bytes for digest in sources)
     return Uploaded(len(sources), total, len(wanted), sum(digest.size_bytes for digest in wanted))
 
