@@ -160,7 +160,12 @@ def _method(
         return await _guarded(context, call(request, context))
 
     async def many(requests: Any, context: Context) -> Any:
-        return await _guarded(context, call(_readable(requests, context), context))
+        stream = aiter(requests)
+        try:
+            return await _guarded(context, call(_readable(stream, context), context))
+        finally:
+            # gRPC's reader and its generator hold each other, with the last message and the state of the call.
+            await stream.aclose()
 
     make: Any
     match descriptor.client_streaming, descriptor.server_streaming:

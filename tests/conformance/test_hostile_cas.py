@@ -585,13 +585,14 @@ def test_a_disk_that_is_full_in_mid_write_is_resource_exhausted_and_leaves_nothi
         process.stop()
 
 
-def test_uploads_that_fail_hold_nothing(target: Target, own: Own) -> None:
+@pytest.mark.parametrize("chunk", [MIB, 4 * MIB], ids=["a stream", "one message"])
+def test_uploads_that_fail_hold_nothing(target: Target, own: Own, chunk: int) -> None:
     data = fresh(3 * MIB)
     name = target.write_name(digest(data[::-1]))
     with own.server.grows_by_at_most(60 * MIB):
         for _ in range(60):
             with refused(Code.INVALID_ARGUMENT):
-                target.send(list(messages(name, data)))
+                target.send(list(messages(name, data, chunk)))
 
 
 @rule("HC-02")
