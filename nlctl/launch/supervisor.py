@@ -231,9 +231,11 @@ class Supervisor:
                 self._send(client, {"event": "watching", "pid": os.getpid(), "members": self._members()})
             case "apply":
                 wanted = [Wanted(**{**one, "after": tuple(one["after"])}) for one in request["members"]]
-                self._asked = True
                 self._send(client, {"event": "applied"})
-                self._do(self._roster.apply(wanted, time.monotonic(), float(request["grace_seconds"])))
+                # Whoever gave up waiting has taken back what it made: nothing of it may start now.
+                if client in self._clients:
+                    self._asked = True
+                    self._do(self._roster.apply(wanted, time.monotonic(), float(request["grace_seconds"])))
             case "restart":
                 grace = float(request["grace_seconds"])
                 effects = self._roster.restart(request["names"], time.monotonic(), grace)

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,21 @@ def test_a_supervisor_that_is_asked_for_nothing_ends(cluster: Cluster) -> None:
         known = identity(supervisor)
         assert known is None or _gone(known)
     assert cluster.backend.reports() is None
+
+
+def test_what_a_command_asked_for_that_gave_up_waiting_is_not_started(cluster: Cluster) -> None:
+    cluster.backend.start()
+    cluster.backend.apply([kept := cluster.wanted("kept")], 1)
+    cluster.ready("kept")
+    supervisor = cluster.backend.supervisor()
+    assert supervisor is not None
+    late = [asdict(one) for one in (kept, cluster.wanted("late"))]
+    os.kill(supervisor, signal.SIGSTOP)
+    with cluster.backend._connected() as line:
+        assert line is not None
+        line.say({"op": "apply", "members": late, "grace_seconds": 1})
+    os.kill(supervisor, signal.SIGCONT)
+    assert [one.name for one in cluster.backend.reports() or ()] == ["kept"]
 
 
 def test_a_supervisor_that_cannot_start_is_a_fault_with_its_log(tmp_path: Path) -> None:
