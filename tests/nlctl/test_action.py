@@ -161,8 +161,12 @@ class TestLocal:
         assert "ended with 3" in done.err
         assert "unlike a worker" in done.err
 
-    def test_the_directory_stays_when_asked_and_a_shell_needs_a_terminal(self, cluster: Cli, copied: str) -> None:
-        item = cluster("action", "local", copied, "--keep", "-o", "json").document["item"]
+    def test_the_directory_stays_when_asked_and_a_shell_needs_a_terminal(
+        self, cluster: Cli, copied: str, tmp_path: Path
+    ) -> None:
+        words = ("action", "local", copied, "--keep", "-o", "json")
+        item = cluster(*words, TMPDIR=str(tmp_path)).document["item"]
+        assert Path(item["directory"]).is_relative_to(tmp_path)
         assert (Path(item["directory"]) / "out" / "c").read_text() == "one\ntwo\n"
         assert (Path(item["directory"]) / "link").is_symlink()
         assert "--shell needs a terminal" in cluster("action", "local", copied, "--shell", code=2).err
