@@ -143,19 +143,18 @@ def test_top_takes_the_screen_and_gives_it_back(terminal: Terminal) -> None:
     assert (terminal.fact("alternate_on"), terminal.fact("cursor_flag")) == ("0", "1")
 
 
-@pytest.mark.parametrize("command", ["top", "logs -f", "events -f", "metrics -w", "ops watch"])
+@pytest.mark.parametrize("command", ["top", "metrics -w", "logs -f"])
 def test_ctrl_c_gives_the_prompt_back_with_everything_in_order(terminal: Terminal, command: str) -> None:
     """Statement 43."""
     terminal.run("true")
     terminal.keys(f"nlctl {command}; echo ended with $?", "Enter")
-    if command in ("top", "metrics -w"):
-        terminal.until(lambda _text: terminal.fact("alternate_on") == "1")
+    if command == "logs -f":
+        # What was said before shows that it has begun.
+        terminal.until(lambda text: text.count("worker-1") > 2)
     else:
-        # Those that follow have begun once they are what the terminal runs.
-        terminal.until(lambda _text: terminal.fact("pane_current_command") in ("nlctl", "python3", "python"))
+        terminal.until(lambda _text: terminal.fact("alternate_on") == "1")
     terminal.keys("C-c")
-    text = terminal.until(lambda text: text.rstrip().endswith(PROMPT) and "ended with 1" in text)
-    assert "ended with 130" in text
+    text = terminal.until(lambda text: text.rstrip().endswith(PROMPT) and "ended with 130" in text)
     assert "Traceback" not in text
     assert (terminal.fact("alternate_on"), terminal.fact("cursor_flag")) == ("0", "1")
     assert "typed again" in terminal.run("echo typed again")
