@@ -18,6 +18,7 @@ _SHAPES = (
     (re.compile(r"\b(action) [0-9a-f]{64}/\d+"), r"\1 DIGEST"),
     (re.compile(r"(127\.0\.0\.1|on ):\d+"), r"\1:PORT"),
     (re.compile(r"\b(pid[= ])\d+"), r"\1PID"),
+    (re.compile(r"\b\d{8}T\d{6}-\d+"), "STAMP"),
     (re.compile(r"\bms=\d+"), "ms=MS"),
     (re.compile(r"\b\d+(\.\d+)?(ms|s|m|h)\b"), "TIME"),
     (re.compile(r" {2,}"), "  "),
