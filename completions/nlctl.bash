@@ -2,7 +2,7 @@
 
 _nlctl_commands() {
     case "$1" in
-        '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac bench config connect bazelrc context top metrics support version explain help man completion' ;;
+        '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac doctor bench config connect bazelrc context top metrics support version explain help man completion' ;;
         'cas') REPLY='get put stat missing tree why ls du checkout diff cp verify heal rm' ;;
         'action') REPLY='show inputs diff replay determinism local run' ;;
         'ac') REPLY='put rm ls diff get check' ;;
@@ -12,6 +12,7 @@ _nlctl_commands() {
         'queue') REPLY='ls show explain' ;;
         'context') REPLY='ls show use add rm rename export import' ;;
         'support') REPLY='bundle show' ;;
+        'doctor') REPLY='object' ;;
         *) REPLY="" ;;
     esac
 }
@@ -68,6 +69,8 @@ _nlctl_options() {
         'ac diff') REPLY='--times --blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'ac get') REPLY='-O --out --from --blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'ac check') REPLY='--blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'doctor') REPLY='--check --skip --list --strict --report --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'doctor object') REPLY='--blake3 --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'bench') REPLY='--target --line --size --duration --count -j --jobs --rounds --loaders --rate --compressible --blobs --save --compare --max-regress --plot -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config validate') REPLY='--deep --strict --fix -n --dry-run --for --set --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config new') REPLY='--out --workers --slow --data --base-port -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -193,6 +196,11 @@ _nlctl_value() {
         'ac ls --name') REPLY='@contexts' ;;
         'ac get -O' | 'ac get --out') REPLY='files' ;;
         'ac get --from') REPLY='?' ;;
+        'doctor --check') REPLY='?' ;;
+        'doctor --skip') REPLY='?' ;;
+        'doctor --report') REPLY='files' ;;
+        'doctor --name') REPLY='@contexts' ;;
+        'doctor object --name') REPLY='@contexts' ;;
         'bench --target') REPLY='?' ;;
         'bench --line') REPLY='?' ;;
         'bench --size') REPLY='?' ;;

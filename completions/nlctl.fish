@@ -3,7 +3,7 @@
 function __nlctl_commands
     switch "$argv[1]"
         case ''
-            printf '%s\t%s\n' up 'Start a cluster, or bring it to the asked shape' down 'Stop a cluster; --wipe removes its data' scale 'More workers, or fewer without losing their work' restart 'Start parts anew, on demand one after the other' wait 'Return once something holds' status 'Is it healthy, and what needs attention' ps 'The processes of a cluster' logs 'What the parts say' workers 'The machines that run actions' ops 'Executions: what clients asked to be run' queue 'What waits for a worker, and why' events 'What happened in the parts, and what happens' run 'Run a command on a worker' action 'Commands with their inputs, run by workers' cas 'Blobs: the content-addressable storage' ac 'Results of actions: the action cache' bench 'Measure a server, next to bare gRPC on this machine' config 'Config files: writing, judging, explaining, comparing' connect 'What a build client needs to use this cluster' bazelrc 'The .bazelrc lines for this cluster' context 'Clusters by name: those here, and servers elsewhere' top 'A cluster at work, live' metrics 'Every counter and gauge, for people and for Prometheus' support 'Bundles for those who help' version 'Versions of this tool and of the parts' explain 'What an error code means, and what to do' help 'Topics, commands and schemas' man 'Manual pages, shown or written' completion 'Completion for bash, zsh, fish and PowerShell'
+            printf '%s\t%s\n' up 'Start a cluster, or bring it to the asked shape' down 'Stop a cluster; --wipe removes its data' scale 'More workers, or fewer without losing their work' restart 'Start parts anew, on demand one after the other' wait 'Return once something holds' status 'Is it healthy, and what needs attention' ps 'The processes of a cluster' logs 'What the parts say' workers 'The machines that run actions' ops 'Executions: what clients asked to be run' queue 'What waits for a worker, and why' events 'What happened in the parts, and what happens' run 'Run a command on a worker' action 'Commands with their inputs, run by workers' cas 'Blobs: the content-addressable storage' ac 'Results of actions: the action cache' doctor 'What is wrong, the evidence, and the fix' bench 'Measure a server, next to bare gRPC on this machine' config 'Config files: writing, judging, explaining, comparing' connect 'What a build client needs to use this cluster' bazelrc 'The .bazelrc lines for this cluster' context 'Clusters by name: those here, and servers elsewhere' top 'A cluster at work, live' metrics 'Every counter and gauge, for people and for Prometheus' support 'Bundles for those who help' version 'Versions of this tool and of the parts' explain 'What an error code means, and what to do' help 'Topics, commands and schemas' man 'Manual pages, shown or written' completion 'Completion for bash, zsh, fish and PowerShell'
         case 'cas'
             printf '%s\t%s\n' get 'Fetch a blob, verified, and decode it' put 'Upload files and directories' stat 'Which blobs are there, and in which tiers' missing 'Those of many digests that the CAS lacks' tree 'Draw a directory, and find what is missing' why 'Where a blob is, layer by layer' ls 'What a store holds' du 'How much the stores hold' checkout 'Write a directory of the CAS to disk' diff 'Compare two directories, messages or files' cp 'Copy objects, with what they lead to, to another CAS' verify 'Hash what is stored, all or a sample of it' heal 'Bring back what the CAS lost' rm 'Let stores forget blobs'
         case 'action'
@@ -22,6 +22,8 @@ function __nlctl_commands
             printf '%s\t%s\n' ls 'The clusters here and elsewhere' show 'Where a context leads, and whether it answers' use 'Make a context the current one' add 'Give a server elsewhere a name' rm 'Forget a context' rename 'Give a context another name' export 'A context as text' import 'Take over an exported context'
         case 'support'
             printf '%s\t%s\n' bundle 'Gather what helps to find a fault' show 'What a bundle holds'
+        case 'doctor'
+            printf '%s\t%s\n' object 'Why a blob is not found'
     end
 end
 function __nlctl_options
@@ -128,6 +130,10 @@ function __nlctl_options
             printf '%s\t%s\n' -O 'Write the serialised result here.' --out 'Write the serialised result here.' --from 'Ask this layer alone: PART:STORE/LAYER.' --blake3 'Hashes are BLAKE3 where the text does not say.'
         case 'ac check'
             printf '%s\t%s\n' --blake3 'Hashes are BLAKE3 where the text does not say.'
+        case 'doctor'
+            printf '%s\t%s\n' --check 'Only this check, and what it builds on.' --skip 'Leave this check or area out.' --list 'List the checks and run none.' --strict 'Warnings count as failures.' --report 'Also write everything into this Markdown file.' --name 'Which cluster; the latest one.'
+        case 'doctor object'
+            printf '%s\t%s\n' --blake3 'Hashes are BLAKE3 where the text does not say.' --name 'Which cluster; the latest one.'
         case 'bench'
             printf '%s\t%s\n' --target '[NAME=]URL of a server; several are measured side by side.' --line 'Only lines that match, such as \'read-*\'; may be repeated.' --size 'cas: blobs of this size only; may be repeated.' --duration 'How long a round is. [default: 1s]' --count 'Calls of a round, in place of its length.' -j 'Calls at a time.' --jobs 'Calls at a time.' --rounds 'How many rounds. [default: 3]' --loaders 'How many load processes; one for two cores.' --rate 'Calls a second of the open loop; by default half of what the slowest can.' --compressible 'Share of each blob that is zeros.' --blobs 'startup: blobs in the full store. [default: 20000]' --save 'Keep the result under this name, or as this path.' --compare 'Show the change since the result of this name or path.' --max-regress 'With --compare: the largest loss that is no failure. [default: 10%]' --plot 'Draw the result into this SVG file.'
         case 'config validate'
@@ -373,6 +379,16 @@ function __nlctl_value
             echo 'files'
         case 'ac get --from'
             echo '?'
+        case 'doctor --check'
+            echo '?'
+        case 'doctor --skip'
+            echo '?'
+        case 'doctor --report'
+            echo 'files'
+        case 'doctor --name'
+            echo '@contexts'
+        case 'doctor object --name'
+            echo '@contexts'
         case 'bench --target'
             echo '?'
         case 'bench --line'

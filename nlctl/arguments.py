@@ -69,11 +69,13 @@ def cut(arguments: Sequence[str], environment: Mapping[str, str]) -> Invocation:
             made.words += [word, *rest]
         elif _is_flag(word):
             _flag(made, word, rest)
-        elif leaf is None:
+        elif leaf is None or (not made.words and (*made.path, word) in COMMANDS):
             made.path = _descend(made.path, word)
         elif leaf.wraps:
             made.words += ["--", word, *rest]
         else:
+            if not made.words:
+                _check_near(made.path, word)
             made.words.append(word)
     return made
 
@@ -159,6 +161,14 @@ def _set(made: Invocation, flag: Flag, value: str, spelling: str, rank: Rank = R
         raise Fault(USAGE, f"{spelling} cannot be {value!r}", fixes=[Fix(f"choose one of {', '.join(flag.choices)}")])
     made.texts[flag.name] = value
     made.origins[flag.name] = Origin(rank, spelling)
+
+
+def _check_near(path: tuple[str, ...], word: str) -> None:
+    """Raises Fault USAGE for a misspelt command below one that takes arguments itself."""
+    here = [known[-1] for known in COMMANDS if known[:-1] == path]
+    if close := nearest(word, here):
+        remedy = fix("did you mean this?", "nlctl", *path, close[0])
+        raise Fault(USAGE, f"there is no command {' '.join(('nlctl', *path, word))!r}", fixes=[remedy])
 
 
 def _descend(path: tuple[str, ...], word: str) -> tuple[str, ...]:

@@ -250,6 +250,16 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "ac_get", "The result of an action", USE, frozenset({"-O", "--out", "--from"}), level=Level.STANDARD
     ),
     ("ac", "check"): Leaf("ac_check", "Whether all that a result names is there", USE, level=Level.STANDARD),
+    ("doctor",): Leaf(
+        "doctor",
+        "What is wrong, the evidence, and the fix",
+        LOOK,
+        frozenset({"--check", "--skip", "--report", "--name"}),
+        level=Level.STANDARD,
+    ),
+    ("doctor", "object"): Leaf(
+        "doctor_object", "Why a blob is not found", LOOK, frozenset({"--name"}), level=Level.STANDARD
+    ),
     ("bench",): Leaf(
         "bench",
         "Measure a server, next to bare gRPC on this machine",

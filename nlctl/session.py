@@ -204,14 +204,21 @@ class Session:
         return found if instance is None else replace(found, instance=instance)
 
     def target(self, asked: str = "") -> Target:
-        """Where to send requests: --endpoint, or the chosen cluster. Raises Fault when there is none."""
+        """Where to send requests: --endpoint, or the chosen cluster, which runs. Raises Fault when there is none."""
+        found = self.recorded(asked)
+        if found.cluster is not None:
+            self.running(asked)
+        return found
+
+    def recorded(self, asked: str = "") -> Target:
+        """The same, also of a cluster that does not run now. Raises Fault when there is none."""
         instance = self.instance
         if self.endpoint is not None and not asked:
             return Target(self.endpoint, self.endpoint, None, instance)
         name = self.chosen(asked)
         if not Ledger(self.state / "clusters" / name).exists and self.contexts.has(name):
             return self._target_elsewhere(self.contexts.load(name))
-        ledger, _ = self.running(asked)
+        ledger = self.cluster(asked)
         record = ledger.load()
         assert record is not None
         ports = record.ports

@@ -139,6 +139,7 @@ class Ui:
 
     def text(self, line: str) -> None:
         """One line of text data, with control characters made visible."""
+        self._clear()
         self._line(line.translate(_CONTROLS))
 
     def text_fields(self, *fields: str) -> None:

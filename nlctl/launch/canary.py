@@ -44,11 +44,16 @@ async def _prove(ports: Ports, workers: Sequence[str], limit_seconds: float) -> 
 
 
 async def _all(client: Client, workers: Sequence[str], done: set[str]) -> list[str | None]:
-    return await asyncio.gather(*(_one(client, worker, done) for worker in workers))
+    async def one(worker: str) -> str | None:
+        said = await tried(client, worker)
+        done.add(worker)
+        return said
+
+    return await asyncio.gather(*map(one, workers))
 
 
-async def _one(client: Client, worker: str, done: set[str]) -> str | None:
-    """What is wrong with this worker, None when it proved itself."""
+async def tried(client: Client, worker: str) -> str | None:
+    """What is wrong with this worker, None when it proved itself; an empty name is whichever takes the action."""
     nonce = secrets.token_hex(16)
     try:
         first = await _run(client, worker, nonce)
@@ -57,13 +62,16 @@ async def _one(client: Client, worker: str, done: set[str]) -> str | None:
             said = "its result was not in the action cache for the second run"
     except Error as error:
         said = str(error)
-    done.add(worker)
     return said
 
 
 async def _run(client: Client, worker: str, nonce: str) -> Outcome:
     return await client.run(
-        _COMMAND, environment={"NONCE": nonce}, output_paths=[_OUTPUT], platform={AIM: worker}, salt=nonce.encode()
+        _COMMAND,
+        environment={"NONCE": nonce},
+        output_paths=[_OUTPUT],
+        platform={AIM: worker} if worker else {},
+        salt=nonce.encode(),
     )
 
 
@@ -72,7 +80,7 @@ def _ran_badly(outcome: Outcome, worker: str) -> str | None:
         return f"the action ended with {outcome.exit_code}: {outcome.stderr.decode(errors='replace').strip()}"
     if outcome.cached:
         return "a fresh action came out of the cache"
-    if outcome.metadata.worker[:-_UUID_LENGTH] != worker:
+    if worker and outcome.metadata.worker[:-_UUID_LENGTH] != worker:
         return f"it was aimed at {worker} and ran on {outcome.metadata.worker or 'an unnamed worker'}"
     return None
 

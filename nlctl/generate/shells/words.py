@@ -55,20 +55,24 @@ def _of_flag(spellings: Sequence[str], choices: Sequence[str]) -> str:
 
 
 def _group(path: tuple[str, ...]) -> Spot:
+    return Spot(" ".join(path), _below(path), [], [], "", wraps=False)
+
+
+def _below(path: tuple[str, ...]) -> list[Entry]:
+    """The words of commands and groups that may follow this path."""
     depth = len(path)
     words: dict[str, str] = {}
     for known, leaf in COMMANDS.items():
-        if known[:depth] == path and len(known) > depth:
-            word = known[depth]
-            words.setdefault(word, leaf.summary if len(known) == depth + 1 else GROUPS[word])
-    return Spot(" ".join(path), [Entry(word, text) for word, text in words.items()], [], [], "", wraps=False)
+        if known[:depth] == path and len(known) > depth and (word := known[depth]) not in words:
+            words[word] = leaf.summary if len(known) == depth + 1 else GROUPS[word]
+    return [Entry(word, text) for word, text in words.items()]
 
 
 def _leaf(of: Description) -> Spot:
     options = [Entry(name, one.help) for one in of.options for name in one.spellings]
     values = [(one.spellings, _kind(one)) for one in of.options if one.metavar]
     argument = next((_of_argument(one.live, one.choices) for one in of.arguments), "")
-    return Spot(of.name, [], options, values, argument, of.leaf.wraps)
+    return Spot(of.name, _below(tuple(of.name.split())), options, values, argument, of.leaf.wraps)
 
 
 def _kind(option: Option) -> str:

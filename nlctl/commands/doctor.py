@@ -1,0 +1,144 @@
+"""`nlctl doctor`: what is wrong, the evidence, and the fix."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nlctl.exits import Exit
+from nlctl.session import Session
+from nlctl.ui import Column
+
+if TYPE_CHECKING:
+    from nlctl.doctor.check import Check
+    from nlctl.doctor.examination import Outcome
+    from nlctl.doctor.finding import Verdict
+    from nlctl.ui import Ui
+
+EPILOG = """\b
+Examples:
+  nlctl doctor
+  nlctl doctor network workers
+  nlctl --endpoint grpc://cache.example:9092 doctor
+  nlctl doctor --check NLD-SHR-01 -v
+  nlctl doctor -o json | jq '.items[] | select(.status == "failed")'
+\b
+Exit status: 0 nothing failed, 4 nothing could be reached, 5 something failed (with --strict also warnings)
+"""
+_COLUMNS = (
+    Column("ID", "id"),
+    Column("STATUS", "status"),
+    Column("WHAT", "what"),
+)
+_LISTED = (
+    Column("ID", "id"),
+    Column("AREA", "area"),
+    Column("LEVEL", "level"),
+    Column("TITLE", "title"),
+)
+
+
+def command(
+    ctx: typer.Context,
+    areas: Annotated[list[str] | None, typer.Argument(help="Only these areas: network, cas, workers, ...")] = None,
+    check: Annotated[list[str] | None, typer.Option(help="Only this check, and what it builds on.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Leave this check or area out.")] = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the checks and run none.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings count as failures.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Also write everything into this Markdown file.")] = None,
+    name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "",
+) -> int:
+    """Examine a cluster or any server: what is wrong, the evidence, why, and the fix.
+
+    Checks run all at once, and each after what it builds on: one cause gives one failure. Nothing is changed but for
+    probe blobs of random bytes and a random key of the action cache.
+    """
+    session: Session = ctx.obj
+    chosen = _chosen(areas or (), check or (), skip or ())
+    if listing:
+        rows = [{"id": c.id, "area": c.area, "level": c.level, "title": c.title, "probe": c.probe} for c in chosen]
+        session.ui.items("nlctl.doctor.checks/v1", rows, _LISTED)
+        return Exit.OK
+    begin = time.monotonic()
+    outcomes = session.wait_for(_examined(session, chosen, name))
+    _tell(session, outcomes, session.endpoint or f"context {session.chosen(name)}", time.monotonic() - begin)
+    if report is not None:
+        from nlctl.doctor.report import markdown
+        from nlctl.launch.ledger import write
+
+        write(report, markdown(outcomes, f"Examination of {session.chosen(name)}"))
+    return _exit(outcomes, strict=strict)
+
+
+def _chosen(areas: list[str] | tuple[str, ...], ids: list[str] | tuple[str, ...], skip: Any) -> list[Check]:
+    from nlctl.doctor.check import AREAS
+    from nlctl.doctor.checks import every
+    from nlctl.doctor.examination import closure
+    from nlctl.faults import USAGE, Fault, fix
+
+    known = every()
+    for word in (*areas, *ids, *skip):
+        if word not in known and word not in AREAS:
+            remedy = fix("see what there is", "nlctl", "doctor", "--list")
+            raise Fault(USAGE, f"{word!r} is no check and no area", why=f"areas: {', '.join(AREAS)}", fixes=[remedy])
+    wanted = [one for one in known.values() if not (areas or ids) or one.area in areas or one.id in (*areas, *ids)]
+    return [one for one in closure(wanted, known) if one.id not in skip and one.area not in skip]
+
+
+async def _examined(session: Session, checks: list[Check], name: str) -> list[Outcome]:
+    from nlctl.doctor.examination import examine
+    from nlctl.doctor.site import Site
+    from nlctl.remote import client
+
+    target = session.recorded(name)
+    ledger = session.ledger(name) if target.cluster else None
+    async with client(target) as remote:
+        told = 0
+
+        def tell(outcome: Outcome) -> None:
+            nonlocal told
+            told += 1
+            session.ui.waiting(f"{told} of {len(checks)} checks: {outcome.check.title}")
+
+        return await examine(Site(target, remote, ledger, session.environment), checks, tell)
+
+
+def _tell(session: Session, outcomes: list[Outcome], where: str, seconds: float) -> None:
+    from nlctl import VERSION
+    from nlctl.doctor import report
+
+    ui = session.ui
+    rows = [row for one in outcomes for row in one.documents()]
+    if ui.structured or ui.format == "name" or ui.quiet:
+        ui.items("nlctl.doctor/v1", rows, _COLUMNS, facts={"duration_ms": round(seconds * 1000)})
+        return
+    ui.text(f"nlctl {VERSION}, {where}, {len(outcomes)} checks")
+    for line in report.text(outcomes, lambda v: _mark(ui, v), seconds, verbose=bool(session.verbose)).splitlines():
+        ui.text(line)
+
+
+def _mark(ui: Ui, verdict: Verdict) -> str:
+    from nlctl.doctor.finding import Verdict
+
+    match verdict:
+        case Verdict.FAILED:
+            return ui.mark(False)
+        case Verdict.WARNING | Verdict.UNKNOWN:
+            return ui.mark(None)
+        case Verdict.SKIPPED:
+            return "-"
+        case _:
+            return ui.mark(True)
+
+
+def _exit(outcomes: list[Outcome], *, strict: bool) -> int:
+    from nlctl.doctor.finding import Verdict
+
+    bad = (Verdict.FAILED, Verdict.WARNING) if strict else (Verdict.FAILED,)
+    ways = next((one.findings for one in outcomes if one.check.id == "NLD-NET-01"), ())
+    if ways and all(one.verdict is Verdict.FAILED for one in ways):
+        return Exit.UNREACHABLE
+    return Exit.UNHEALTHY if any(one.verdict in bad for one in outcomes) else Exit.OK

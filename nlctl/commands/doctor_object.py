@@ -1,0 +1,115 @@
+"""`nlctl doctor object`: why a blob is not found, from any text that names it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nlctl.exits import Exit
+from nlctl.session import Session
+
+if TYPE_CHECKING:
+    from nlserver.reapi.digest import Digest
+
+    from nlctl.doctor.blob import Diagnosis, Facts, Hop
+    from nlctl.ui import Ui
+
+EPILOG = """\b
+Examples:
+  nlctl doctor object @last.stdout
+  nlctl doctor object 'Object 7fd2...-148 not found in either fast or ...'
+  bazel build //... 2>&1 | nlctl doctor object -
+\b
+Exit status: 0 it is there, 2 no digest in the text, 4 no cluster, 5 it is not well,
+  9 its bytes are wrong
+"""
+
+
+def command(
+    ctx: typer.Context,
+    text: Annotated[list[str], typer.Argument(help="HASH/SIZE, a pasted error, @last, file:PATH, or -.")],
+    blake3: Annotated[bool, typer.Option("--blake3", help="Hashes are BLAKE3 where the text does not say.")] = False,
+    name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "",
+) -> int:
+    """Say why a blob is not found: one verdict, the way that the blob takes with a mark where it ends, and the fix.
+
+    Asks as a client does, then every layer of every store of every part, and looks from everywhere for a fresh probe
+    blob: that proves whether all parts speak of the same CAS.
+    """
+    from nlserver.reapi.digest import Function
+
+    from nlctl.doctor.blob import diagnose, way
+    from nlctl.resolve import single
+
+    session: Session = ctx.obj
+    wanted = single(session, " ".join(text), Function.BLAKE3 if blake3 else Function.SHA256)
+    facts = session.wait_for(_searched(session, wanted, name))
+    found = diagnose(facts)
+    hops = way(facts, found)
+    session.ui.item("nlctl.doctor.object/v1", _item(wanted, found, hops), _text(session.ui, wanted, found, hops))
+    return _exit(found)
+
+
+async def _searched(session: Session, wanted: Digest, name: str) -> Facts:
+    from nlctl.doctor.blob_search import search
+    from nlctl.doctor.site import Site
+    from nlctl.remote import client
+
+    target = session.recorded(name)
+    ledger = session.ledger(name) if target.cluster else None
+    session.ui.waiting("asking every place that may have it")
+    async with client(target, wanted.function) as remote:
+        return await search(Site(target, remote, ledger, session.environment), wanted)
+
+
+def _item(wanted: Digest, found: Diagnosis, hops: list[Hop]) -> dict[str, Any]:
+    from nlctl.recents import as_json
+
+    return {
+        "digest": as_json(wanted),
+        "verdict": str(found.cause),
+        "what": found.what,
+        "because": found.because or None,
+        "at": list(found.at),
+        "evidence": [one._asdict() for one in found.evidence],
+        "fix": [{"text": one.text, "command": list(one.command)} for one in found.fixes],
+        "way": [
+            {
+                "place": hop.place,
+                "kind": hop.kind or None,
+                "says": hop.says,
+                "note": hop.note or None,
+                "at_fault": hop.at_fault,
+            }
+            for hop in hops
+        ],
+    }
+
+
+def _text(ui: Ui, wanted: Digest, found: Diagnosis, hops: list[Hop]) -> str:
+    from nlctl.doctor.report import fix_words, hanging
+
+    places = max(len(hop.place) for hop in hops)
+    kinds = max(len(hop.kind) for hop in hops)
+    lines = [f"{wanted.hash}/{wanted.size_bytes}", ""]
+    for hop in hops:
+        mark = ui.mark(hop.says == "has" and not hop.at_fault if hop.says != "silent" else None)
+        mark = "-" if hop.says == "lacks" and not hop.at_fault and found.well else mark
+        here = "  <--" if hop.at_fault else ""
+        lines.append(f"  {mark} {hop.place:<{places}}  {hop.kind:<{kinds}}  {hop.says:<6}  {hop.note}{here}".rstrip())
+    lines += ["", *hanging(f"{ui.bold(found.cause)}  ", found.what)]
+    lines += hanging("  why   ", found.because) if found.because else []
+    for number, one in enumerate(found.evidence[:8]):
+        lines += hanging("  seen  " if number == 0 else "        ", f"{one.name}: {one.value}  ({one.source})")
+    for number, remedy in enumerate(found.fixes):
+        lines.append(("  fix   " if number == 0 else "        ") + fix_words(remedy))
+    return "\n".join(lines)
+
+
+def _exit(found: Diagnosis) -> int:
+    from nlctl.doctor.blob import Cause
+
+    if found.cause is Cause.CORRUPT:
+        return Exit.CORRUPT
+    return Exit.OK if found.well else Exit.UNHEALTHY

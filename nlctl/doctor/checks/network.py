@@ -1,0 +1,261 @@
+"""The way to every endpoint, layer by layer: name, connection, TLS, HTTP/2."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from nlctl.contexts import Access
+from nlctl.doctor.check import Check
+from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.site import Site
+from nlctl.faults import Fix, fix
+from nlctl.registry import Level
+
+_STEP_SECONDS: Final = 3.0
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+"""What a client says first, and its empty SETTINGS frame (RFC 9113, 3.4)."""
+_FRAME_HEAD: Final = 9
+_SETTINGS: Final = 4
+_TLS_RECORDS: Final = (0x15, 0x16)
+_SECURE: Final = ("grpcs", "https")
+LAYERS: Final = ("name", "connection", "TLS", "HTTP/2")
+
+
+class Step(NamedTuple):
+    """One layer of a way: how long it took, and what went wrong there, "" for nothing."""
+
+    layer: str
+    milliseconds: float
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Way:
+    """The way to an endpoint, as far as it goes; `here` tells that its server should run on this machine."""
+
+    role: str
+    url: str
+    steps: tuple[Step, ...]
+    here: bool
+
+    @property
+    def broken(self) -> Step | None:
+        """The layer at which it ends too early."""
+        return next((step for step in self.steps if step.trouble), None)
+
+
+async def walk(role: str, url: str, access: Access, *, here: bool = False) -> Way:
+    """Go to an endpoint; stops at the first layer that fails."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme in _SECURE else 80)
+    steps: list[Step] = []
+    writer: asyncio.StreamWriter | None = None
+    try:
+        async with _timed(steps, "name"):
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        address = str(found[0][4][0])
+        async with _timed(steps, "connection"):
+            reader, writer = await asyncio.open_connection(address, port)
+        if parts.scheme in _SECURE:
+            async with _timed(steps, "TLS"):
+                await writer.start_tls(_trust(access), server_hostname=host)
+        async with _timed(steps, "HTTP/2"):
+            writer.write(_PREFACE)
+            await writer.drain()
+            _understood(await reader.read(_FRAME_HEAD))
+    except _Broken:
+        pass
+    finally:
+        if writer is not None:
+            writer.close()
+            with suppress(OSError, ssl.SSLError):
+                await writer.wait_closed()
+    return Way(role, url, tuple(steps), here)
+
+
+class _Broken(Exception):
+    """A layer failed, and is noted."""
+
+
+class _timed:  # noqa: N801
+    """Note how long a layer took, and what went wrong in it."""
+
+    def __init__(self, steps: list[Step], layer: str) -> None:
+        self._steps = steps
+        self._layer = layer
+        self._limit = asyncio.timeout(_STEP_SECONDS)
+
+    async def __aenter__(self) -> None:
+        self._begin = time.monotonic()
+        await self._limit.__aenter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        spent = (time.monotonic() - self._begin) * 1000
+        try:
+            await self._limit.__aexit__(kind, error, None)
+        except TimeoutError:
+            self._steps.append(Step(self._layer, spent, f"no answer within {_STEP_SECONDS:g}s"))
+            raise _Broken from None
+        if error is None:
+            self._steps.append(Step(self._layer, spent))
+        elif isinstance(error, OSError | ssl.SSLError | _Odd | EOFError):
+            self._steps.append(Step(self._layer, spent, _words(error)))
+            raise _Broken from None
+
+
+class _Odd(Exception):
+    """The other side speaks something else; its text says what."""
+
+
+def _understood(head: bytes) -> None:
+    if len(head) == _FRAME_HEAD and head[3] == _SETTINGS:
+        return
+    if head.startswith(b"HTTP/1"):
+        raise _Odd("it speaks HTTP/1 only")
+    if head[:1] and head[0] in _TLS_RECORDS:
+        raise _Odd("it wants TLS")
+    raise _Odd("it closed the connection" if not head else "it speaks no HTTP/2")
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).replace("_", " ").lower()
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    return str(error)
+
+
+def _trust(access: Access) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=access.ca_file)
+    context.set_alpn_protocols(["h2"])
+    if access.cert_file:
+        context.load_cert_chain(access.cert_file, access.key_file)
+    return context
+
+
+async def _ways(site: Site) -> Sequence[Way]:
+    target = site.target
+    urls = {"CAS": target.cas, "execution": target.executor}
+    if target.admin and "://" in target.admin:
+        urls["worker API and admin"] = str(target.admin)
+    here = target.cluster is not None
+    return await asyncio.gather(*(walk(role, str(url), target.access, here=here) for role, url in urls.items()))
+
+
+def judge_ways(ways: Sequence[Way]) -> Iterable[Finding]:
+    """One finding for each way that does not lead there, by the layer at which it ends."""
+    for way in ways:
+        evidence = tuple(Evidence(one.layer, one.trouble or f"{one.milliseconds:.1f} ms", way.url) for one in way.steps)
+        broken = way.broken
+        if broken is None:
+            yield ok(f"{way.role} answers at {way.url}", *evidence)
+            continue
+        yield Finding(
+            Verdict.FAILED,
+            f"{way.role} at {way.url} fails at the layer {broken.layer}: {broken.trouble}",
+            _BECAUSE[broken.layer],
+            evidence,
+            tuple(_fixes(way, broken)),
+        )
+
+
+_BECAUSE: Final = {
+    "name": "the name of the host does not resolve on this machine",
+    "connection": "the host is known, and nothing takes connections at this port",
+    "TLS": "a connection was made, and the two sides do not agree on a secure one",
+    "HTTP/2": "something answers at this port, and it is no gRPC server for this scheme",
+}
+
+
+def _fixes(way: Way, broken: Step) -> Iterable[Fix]:
+    scheme, _, rest = way.url.partition("://")
+    match broken.layer:
+        case "name":
+            yield fix("correct the host name, or add it to DNS or /etc/hosts")
+        case "connection" if way.here:
+            yield fix("see which part is down", "nlctl", "ps")
+            yield fix("start it", "nlctl", "up")
+        case "connection":
+            yield fix("check that the server runs, listens there, and that no firewall is between")
+        case "TLS" if "wrong version" in broken.trouble or "record layer" in broken.trouble:
+            yield fix(f"the server speaks no TLS there: write grpc://{rest}")
+        case "TLS" if "expired" in broken.trouble:
+            yield fix("renew the server's certificate")
+        case "TLS":
+            yield fix("give the authority that signed it: nlctl context add NAME URL --ca-file FILE")
+        case _ if "TLS" in broken.trouble or (scheme not in _SECURE and "closed" in broken.trouble):
+            yield fix(f"the server may want TLS: write grpcs://{rest}")
+        case _:
+            yield fix("give the port of the gRPC listener")
+
+
+class Proxies(NamedTuple):
+    """Proxy variables that are set, and the hosts that they would catch."""
+
+    variables: Mapping[str, str]
+    caught: Sequence[str]
+
+
+async def _proxies(site: Site) -> Proxies:
+    names = ("grpc_proxy", "https_proxy", "http_proxy")
+    variables = {name: value for name in names if (value := site.environment.get(name))}
+    spared = (site.environment.get("no_grpc_proxy") or site.environment.get("no_proxy", "")).split(",")
+    hosts = {urlsplit(str(url)).hostname or "" for url in (site.target.cas, site.target.executor)}
+    return Proxies(variables, sorted(host for host in hosts if not _is_spared(host, spared)))
+
+
+def _is_spared(host: str, spared: Sequence[str]) -> bool:
+    """GRPC leaves out hosts that end with an entry of no_proxy."""
+    return any(entry and host.endswith(entry) for entry in map(str.strip, spared))
+
+
+def judge_proxies(proxies: Proxies) -> Iterable[Finding]:
+    """Whether clients here would send their calls to a proxy."""
+    if not proxies.variables or not proxies.caught:
+        return [ok("no proxy variable catches these endpoints")]
+    hosts = ",".join(proxies.caught)
+    return [
+        Finding(
+            Verdict.WARNING,
+            f"clients in this shell reach {hosts} through a proxy",
+            "gRPC clients honour these variables, and most proxies end HTTP/2 streams that are idle or long",
+            tuple(Evidence(name, value, "environment") for name, value in proxies.variables.items()),
+            (fix(f"export no_proxy={hosts}"),),
+        )
+    ]
+
+
+CHECKS: Final = (
+    Check(
+        "NLD-NET-01",
+        "network",
+        "every endpoint answers",
+        Level.STANDARD,
+        "name, connection, TLS and HTTP/2 of each endpoint, one after the other, each timed",
+        "failed, with the layer at which the way ends",
+        "by the layer: name, port, scheme or certificate",
+        _ways,
+        judge_ways,
+    ),
+    Check(
+        "NLD-NET-03",
+        "network",
+        "no proxy is in the way",
+        Level.STANDARD,
+        "grpc_proxy, https_proxy and http_proxy with no_proxy",
+        "warning: clients in this shell would use a proxy",
+        "put the hosts into no_proxy",
+        _proxies,
+        judge_proxies,
+    ),
+)

@@ -1,0 +1,228 @@
+"""The processes of a cluster, and what this machine gives them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from nlctl.doctor.check import Check, NotHere
+from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.site import Site
+from nlctl.faults import fix
+from nlctl.launch.backend import Report
+from nlctl.registry import Level
+
+_STARTING_MS: Final = 10_000
+_USED: Final = 0.8
+_LEAST_FILES: Final = 1024
+_LEAST_MEMORY: Final = 0.05
+_KILLED: Final = "signal 9"
+
+
+async def _reports(site: Site) -> Sequence[Report]:
+    return await site.reports()
+
+
+def judge_parts(reports: Sequence[Report]) -> Iterable[Finding]:
+    """Whether each part is ready; what a part says of its last end tells why not."""
+    found = []
+    for one in reports:
+        if one.state == "ready" or (one.state == "starting" and one.since_ms < _STARTING_MS):
+            continue
+        ending = f" after {one.last_exit}" if one.last_exit else ""
+        because = "a kill that nobody here asked for is most often the kernel's: no memory was left"
+        found.append(
+            Finding(
+                Verdict.FAILED,
+                f"{one.name} is {one.state}{ending}",
+                because if one.last_exit and _KILLED in one.last_exit else "",
+                (Evidence("restarts", str(one.restarts), "supervisor"),),
+                (fix("see its last words", "nlctl", "logs", one.name, "--tail", "50"), fix("start it", "nlctl", "up")),
+            )
+        )
+    return found or [ok(f"{len(reports)} parts are ready")]
+
+
+class State(NamedTuple):
+    """Who ought to run, who is reported, and who runs without a supervisor."""
+
+    expected: Sequence[str]
+    reported: Sequence[str]
+    leftovers: int
+
+
+async def _state(site: Site) -> State:
+    from nlctl.launch.wish import members
+
+    record = site.record
+    expected = [one.name for one in members(record.wish(site.ledger.data))]
+    reports = await site.reports()
+    loose = [] if reports else site.ledger.leftovers()
+    return State(expected, [one.name for one in reports], len(loose))
+
+
+def judge_state(state: State) -> Iterable[Finding]:
+    """Whether the record of the cluster and its processes agree."""
+    absent = [name for name in state.expected if name not in state.reported]
+    if state.leftovers:
+        return [
+            Finding(
+                Verdict.FAILED,
+                f"{state.leftovers} processes of this cluster run without their supervisor",
+                "whatever ended the supervisor left them, and nothing starts them again when they end",
+                fixes=(fix("take them over", "nlctl", "up"),),
+            )
+        ]
+    if absent:
+        return [
+            Finding(
+                Verdict.FAILED,
+                f"parts are recorded and do not run: {', '.join(absent)}",
+                evidence=(Evidence("recorded", str(len(state.expected)), "cluster.json"),),
+                fixes=(fix("start them", "nlctl", "up"),),
+            )
+        ]
+    return [ok("the record and the processes agree")]
+
+
+@dataclass(frozen=True)
+class Use:
+    """Open files of one process and how many it may have."""
+
+    part: str
+    pid: int
+    open_files: int
+    limit: int
+
+
+async def _uses(site: Site) -> Sequence[Use]:
+    reports = await site.reports()
+    found = [use for one in reports if one.pid is not None for use in [_use(one.name, one.pid)] if use is not None]
+    if not found:
+        raise NotHere("no process of this cluster runs")
+    return found
+
+
+def _use(part: str, pid: int) -> Use | None:
+    with suppress(OSError, ValueError), open(f"/proc/{pid}/limits", encoding="ascii") as limits:
+        for line in limits:
+            if line.startswith("Max open files"):
+                soft = line.split()[3]
+                limit = int(soft) if soft != "unlimited" else 1 << 30
+                return Use(part, pid, len(os.listdir(f"/proc/{pid}/fd")), limit)
+    return None
+
+
+def judge_files(uses: Sequence[Use]) -> Iterable[Finding]:
+    """Whether every process may open what it needs."""
+    found = []
+    for one in uses:
+        evidence = (Evidence("open", f"{one.open_files} of {one.limit}", f"/proc/{one.pid}/limits"),)
+        raise_limit = fix("raise it before the start: ulimit -n 65536, then `nlctl down` and `nlctl up`")
+        if one.open_files > _USED * one.limit:
+            what = f"{one.part} has {one.open_files} of {one.limit} files open"
+            because = "what needs one more waits for it, without an error"
+            found.append(Finding(Verdict.FAILED, what, because, evidence, (raise_limit,)))
+        elif one.limit < _LEAST_FILES:
+            what = f"{one.part} may open only {one.limit} files"
+            because = "each connection and each blob under way is one"
+            found.append(Finding(Verdict.WARNING, what, because, evidence, (raise_limit,)))
+    return found or [ok(f"{len(uses)} processes may open what they need")]
+
+
+class Memory(NamedTuple):
+    """Bytes of this machine: all, what is free to take, and how often the kernel killed for want of it."""
+
+    total: int
+    available: int
+    kills: int
+
+
+async def _memory(site: Site) -> Memory:
+    _ = site.ledger
+    return await asyncio.to_thread(_read_memory)
+
+
+def _read_memory() -> Memory:
+    sizes = {}
+    with open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            name, _, rest = line.partition(":")
+            sizes[name] = int(rest.split()[0]) * 1024
+    kills = 0
+    with suppress(OSError), open("/proc/vmstat", encoding="ascii") as file:
+        kills = next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
+    return Memory(sizes["MemTotal"], sizes["MemAvailable"], kills)
+
+
+def judge_memory(memory: Memory) -> Iterable[Finding]:
+    """Whether the machine has memory left."""
+    share = memory.available / memory.total
+    evidence = (
+        Evidence("available", f"{memory.available >> 20} of {memory.total >> 20} MiB", "/proc/meminfo"),
+        Evidence("kills", str(memory.kills), "/proc/vmstat oom_kill, since boot"),
+    )
+    if share < _LEAST_MEMORY:
+        return [
+            Finding(
+                Verdict.WARNING,
+                f"{share:.0%} of this machine's memory is left",
+                "the kernel kills the largest process when there is none: a build's, or a worker",
+                evidence,
+                (fix("run fewer workers", "nlctl", "scale", "2"),),
+            )
+        ]
+    return [ok(f"{share:.0%} of this machine's memory is left", *evidence)]
+
+
+CHECKS: Final = (
+    Check(
+        "NLD-PRC-01",
+        "host",
+        "every part is alive and ready",
+        Level.LOCAL,
+        "what the supervisor says of each part, and how it ended last",
+        "failed: a part is down or starts again and again",
+        "read its log; `nlctl up` starts what is missing",
+        _reports,
+        judge_parts,
+        needs=("NLD-PRC-02",),
+    ),
+    Check(
+        "NLD-PRC-02",
+        "host",
+        "the record of the cluster agrees with its processes",
+        Level.LOCAL,
+        "cluster.json beside the supervisor's parts and the processes of this machine",
+        "failed: parts are missing, or run without a supervisor",
+        "`nlctl up`",
+        _state,
+        judge_state,
+    ),
+    Check(
+        "NLD-ENV-02",
+        "host",
+        "every process may open the files it needs",
+        Level.LOCAL,
+        "the soft limit inside each process and how many it has open",
+        "failed: more than 80 % used; warning: fewer than 1024 allowed",
+        "raise the limit before the start",
+        _uses,
+        judge_files,
+    ),
+    Check(
+        "NLD-ENV-03",
+        "host",
+        "this machine has memory left",
+        Level.LOCAL,
+        "/proc/meminfo and the kernel's count of kills",
+        "warning: less than 5 % left",
+        "fewer workers, or a smaller memory store",
+        _memory,
+        judge_memory,
+    ),
+)

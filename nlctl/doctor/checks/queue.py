@@ -1,0 +1,106 @@
+"""What waits, and whether it will ever run: NEVER, BUSY or WEDGED."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from nlctl.admin import OperationFacts
+from nlctl.doctor.check import Check
+from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.site import Site
+from nlctl.faults import fix
+from nlctl.registry import Level
+
+_BUSY_SECONDS: Final = 300.0
+_WEDGED_SECONDS: Final = 30.0
+
+
+class Queue(NamedTuple):
+    """The oldest that wait, how many they are in all, and whether a worker has nothing to do."""
+
+    waiting: Sequence[OperationFacts]
+    length: int
+    idle: Sequence[str]
+    now: float
+
+
+async def _queue(site: Site) -> Queue:
+    seen = await site.overview()
+    idle = [one.name for one in seen.workers if not one.operations and one.state not in ("draining", "paused")]
+    return Queue(seen.queued, seen.queue_length, idle, time.time())
+
+
+def judge_never(queue: Queue) -> Iterable[Finding]:
+    """Whether something waits that no worker could ever run."""
+    stuck = [one for one in queue.waiting if one.unsatisfiable]
+    if not stuck:
+        return [ok("nothing waits that no worker could run" if queue.length else "nothing waits")]
+    first = stuck[0]
+    waited = queue.now - first.queued
+    return [
+        Finding(
+            Verdict.FAILED,
+            f"NEVER: {len(stuck)} operations match no worker{f': {first.explanation}' if first.explanation else ''}",
+            "they wait without an error until a worker comes that offers what they ask for",
+            (Evidence(first.id, f"waits {waited:.0f}s", "ListOperations"),),
+            (
+                fix("see it worker by worker", "nlctl", "queue", "explain", first.id),
+                fix("change the client's properties, or offer them", "nlctl", "workers", "add", "--property", "K=V"),
+                fix("or end it", "nlctl", "ops", "cancel", first.id),
+            ),
+        )
+    ]
+
+
+def judge_waiting(queue: Queue) -> Iterable[Finding]:
+    """Whether what could run waits too long."""
+    could = [one for one in queue.waiting if not one.unsatisfiable]
+    oldest = min(could, key=lambda one: one.queued, default=None)
+    if oldest is None:
+        return [ok("nothing waits for a worker")]
+    waited = queue.now - oldest.queued
+    evidence = (
+        Evidence(oldest.id, f"waits {waited:.0f}s, {oldest.attempts} attempts", "ListOperations"),
+        Evidence("idle workers", ", ".join(queue.idle) or "none", "ListWorkers"),
+    )
+    explain = fix("see it worker by worker", "nlctl", "queue", "explain", oldest.id)
+    if queue.idle and waited > _WEDGED_SECONDS:
+        what = f"WEDGED: an operation waits for {waited:.0f}s, and {queue.idle[0]} has nothing to do"
+        return [
+            Finding(Verdict.FAILED, what, "", evidence, (explain, fix("see the log", "nlctl", "logs", "scheduler")))
+        ]
+    if waited > _BUSY_SECONDS:
+        what = f"BUSY: the oldest of {queue.length} operations waits for {waited:.0f}s"
+        more = fix("run more workers", "nlctl", "scale", "8")
+        return [Finding(Verdict.WARNING, what, "all workers are taken", evidence, (more, explain))]
+    return [ok(f"{queue.length} wait, the oldest for {waited:.0f}s", *evidence)]
+
+
+CHECKS: Final = (
+    Check(
+        "NLD-QUE-01",
+        "queue",
+        "nothing waits that no worker could run",
+        Level.ADMIN,
+        "the explanation of everything that waits",
+        "failed: NEVER",
+        "the property, in the client or on a worker",
+        _queue,
+        judge_never,
+        needs=("NLD-WRK-01",),
+    ),
+    Check(
+        "NLD-QUE-02",
+        "queue",
+        "nothing waits long",
+        Level.ADMIN,
+        "the age of the oldest operation that could run, beside idle workers",
+        "failed: WEDGED, a worker is idle; warning: BUSY for more than five minutes",
+        "more workers, or the scheduler's log",
+        _queue,
+        judge_waiting,
+        needs=("NLD-WRK-01",),
+    ),
+)

@@ -1,0 +1,230 @@
+"""Whether stores have the room that they were promised, and keep blobs long enough."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from nlctl.doctor.check import Check
+from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.site import Site
+from nlctl.faults import fix
+from nlctl.registry import Level
+
+if TYPE_CHECKING:
+    from nlctl.layers import Layer
+
+_LEAST_FREE: Final = 0.02
+_HOUR_SECONDS: Final = 3600.0
+_OFF: Final = 0.05
+_SLACK_BYTES: Final = 64 << 20
+_MOST_FILES: Final = 200_000
+_GIB: Final = 1 << 30
+
+
+class Room(NamedTuple):
+    """One volume, in bytes and inodes, and what the stores on it may still take."""
+
+    path: str
+    size: int
+    free: int
+    free_inodes: float
+    promised: int
+    stores: Sequence[str]
+
+
+async def _rooms(site: Site) -> Sequence[Room]:
+    found = await site.layers()
+    return await asyncio.to_thread(_measured, found)
+
+
+def _measured(found: Sequence[Layer]) -> list[Room]:
+    stores: dict[int, dict[str, Layer]] = {}
+    for one in found:
+        path = one.facts.get("content_path")
+        with suppress(OSError):
+            if path:
+                stores.setdefault(os.stat(path).st_dev, {})[path] = one
+    rooms = []
+    for by_path in stores.values():
+        path = next(iter(by_path))
+        facts = os.statvfs(path)
+        promised = sum(max(0, one.max_bytes - (one.size_bytes or 0)) for one in by_path.values() if one.max_bytes)
+        inodes = facts.f_favail / facts.f_files if facts.f_files else 1.0
+        size, free = facts.f_blocks * facts.f_frsize, facts.f_bavail * facts.f_frsize
+        rooms.append(Room(path, size, free, inodes, promised, list(by_path)))
+    return rooms
+
+
+def judge_rooms(rooms: Sequence[Room]) -> Iterable[Finding]:
+    """Whether each volume holds what its stores may take."""
+    for one in rooms:
+        evidence = (
+            Evidence("free", f"{one.free / _GIB:.1f} of {one.size / _GIB:.1f} GiB", f"statvfs {one.path}"),
+            Evidence("stores may still take", f"{one.promised / _GIB:.1f} GiB", "max_bytes less what they hold"),
+        )
+        lower = fix(f"lower max_bytes so that all stores together take {(one.free * 0.9) / _GIB:.1f} GiB more at most")
+        if one.free < _LEAST_FREE * one.size or one.free_inodes < _LEAST_FREE:
+            kind = "space" if one.free < _LEAST_FREE * one.size else "inodes"
+            what = f"the volume of {one.path} has less than {_LEAST_FREE:.0%} of its {kind} left"
+            because = "uploads and actions fail with RESOURCE_EXHAUSTED when it is full"
+            yield Finding(Verdict.FAILED, what, because, evidence, (fix("make room on it"), lower))
+        elif one.promised > one.free:
+            what = f"the stores on the volume of {one.path} may take more than it has free"
+            because = "eviction goes by max_bytes, not by what the volume has: it is full before anything is evicted"
+            yield Finding(Verdict.WARNING, what, because, evidence, (lower,))
+        else:
+            yield ok(f"the volume of {one.path} has room for all that its stores may take", *evidence)
+
+
+class Books(NamedTuple):
+    """What a store counts and what its directory holds, in bytes."""
+
+    part: str
+    path: str
+    counted: int
+    held: int
+
+
+async def _books(site: Site) -> Sequence[Books]:
+    found = await site.layers()
+    return await asyncio.to_thread(_audited, found)
+
+
+def _audited(found: Sequence[Layer]) -> list[Books]:
+    unique = {
+        one.facts["content_path"]: one for one in found if "content_path" in one.facts and one.size_bytes is not None
+    }
+    return [
+        Books(one.part, one.path, one.size_bytes or 0, held)
+        for folder, one in unique.items()
+        if (one.values or 0) <= _MOST_FILES
+        for held in [_held(Path(folder))]
+    ]
+
+
+def _held(folder: Path) -> int:
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size = os.lstat(os.path.join(parent, name)).st_size
+                total += -(-size // 4096) * 4096
+    return total
+
+
+def judge_books(books: Sequence[Books]) -> Iterable[Finding]:
+    """Whether stores count what they hold."""
+    found = []
+    for one in books:
+        off = abs(one.counted - one.held)
+        if off > _SLACK_BYTES and off > _OFF * max(one.counted, one.held):
+            found.append(
+                Finding(
+                    Verdict.WARNING,
+                    f"{one.part}:{one.path} counts {one.counted} bytes and holds {one.held}",
+                    "eviction goes by what is counted; something else wrote or removed files there",
+                    (Evidence("difference", str(off), "files of its content_path"),),
+                    (fix("let it count again", "nlctl", "restart", one.part),),
+                )
+            )
+    return found or [ok(f"{len(books)} stores count what they hold")]
+
+
+class Pressure(NamedTuple):
+    """What one part evicted within the last hour, and how long the most recently used of it had been unused."""
+
+    part: str
+    store: str
+    evicted: int
+    youngest_seconds: float
+
+
+async def _pressure(site: Site) -> Sequence[Pressure]:
+    sockets = await site.sockets()
+    since = time.time() - _HOUR_SECONDS
+    found = await asyncio.gather(*(asyncio.to_thread(_evicted, part, str(one), since) for part, one in sockets.items()))
+    return [one for part in found for one in part]
+
+
+def _evicted(part: str, socket: str, since: float) -> list[Pressure]:
+    from google.protobuf.timestamp_pb2 import Timestamp
+    from nlserver.proto import admin_pb2
+
+    from nlctl.admin import Admin
+
+    counts: dict[str, tuple[int, float]] = {}
+    request = admin_pb2.ListEvictionsRequest(since=Timestamp(seconds=int(since)))
+    with Admin(socket) as admin:
+        for page in admin.stream("ListEvictions", request):
+            for one in page.evictions:
+                count, youngest = counts.get(one.store, (0, float("inf")))
+                counts[one.store] = count + 1, min(youngest, one.unused_seconds)
+    return [Pressure(part, store, count, youngest) for store, (count, youngest) in counts.items()]
+
+
+def judge_pressure(pressures: Sequence[Pressure]) -> Iterable[Finding]:
+    """Whether blobs stay long enough for a build to use them again."""
+    tight: Mapping[str, Pressure] = {one.store: one for one in pressures if one.youngest_seconds < _HOUR_SECONDS}
+    if not tight:
+        return [ok("nothing was evicted that had been used within an hour")]
+    return [
+        Finding(
+            Verdict.WARNING,
+            f"{one.part}:{one.store} evicted {one.evicted} values within an hour, "
+            f"one of them {one.youngest_seconds:.0f}s after its last use",
+            "a build that runs longer than that loses inputs and outputs which it still needs",
+            (Evidence("evictions", str(one.evicted), "eviction journal"),),
+            (
+                fix("give the CAS more room", "nlctl", "up", "--cas-size", "50gb"),
+                fix("let Bazel start again what it lost: --experimental_remote_cache_eviction_retries=5"),
+            ),
+        )
+        for one in tight.values()
+    ]
+
+
+CHECKS: Final = (
+    Check(
+        "NLD-STO-01",
+        "storage",
+        "volumes have room for what their stores may take",
+        Level.LOCAL,
+        "free bytes and inodes of each volume beside max_bytes less what is held",
+        "failed: less than 2 % left; warning: more promised than free",
+        "make room, or lower max_bytes",
+        _rooms,
+        judge_rooms,
+        needs=("NLD-PRC-01",),
+    ),
+    Check(
+        "NLD-STO-02",
+        "storage",
+        "stores count what they hold",
+        Level.LOCAL,
+        "the store's count beside the sizes of its files; stores of more than 200,000 values are left out",
+        "warning: off by more than 5 % and 64 MiB",
+        "restart that part",
+        _books,
+        judge_books,
+        needs=("NLD-PRC-01",),
+        seconds=10.0,
+    ),
+    Check(
+        "NLD-STO-05",
+        "storage",
+        "blobs stay long enough",
+        Level.ADMIN,
+        "the eviction journals of the last hour",
+        "warning: something was evicted within an hour of its last use",
+        "a larger max_bytes; eviction retries in the client",
+        _pressure,
+        judge_pressure,
+        needs=("NLD-PRC-01",),
+    ),
+)

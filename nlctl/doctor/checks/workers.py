@@ -1,0 +1,186 @@
+"""The workers that the scheduler sees, beside those that ought to be there."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from nlctl.admin import Admin, WorkerFacts, worker_name
+from nlctl.doctor.check import Check, NotHere
+from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.site import Site
+from nlctl.faults import fix
+from nlctl.registry import Level
+
+_WINDOW_SECONDS: Final = 60.0
+_MOST_REGISTRATIONS: Final = 3
+_SILENT_SECONDS: Final = 15.0
+_REGISTERED: Final = "Worker registered"
+
+
+class Seats(NamedTuple):
+    """The workers that ought to be there (None when nobody wrote it down), and those that are."""
+
+    expected: Sequence[str] | None
+    seen: Sequence[WorkerFacts]
+    now: float
+
+
+async def _seats(site: Site) -> Seats:
+    expected = site.record.workers if site.target.cluster else None
+    return Seats(expected, (await site.overview()).workers, time.time())
+
+
+def judge_registered(seats: Seats) -> Iterable[Finding]:
+    """Whether those are connected that ought to be."""
+    names = [one.name for one in seats.seen]
+    evidence = (Evidence("connected", str(len(names)), "ListWorkers"),)
+    absent = [name for name in seats.expected or () if name not in names]
+    if absent:
+        yield Finding(
+            Verdict.FAILED,
+            f"not registered with the scheduler: {', '.join(absent)}",
+            "a worker registers when its config, its stores and its way to the worker API are right",
+            evidence,
+            (fix("see what it says", "nlctl", "logs", absent[0], "--tail", "50"), fix("start it", "nlctl", "up")),
+        )
+    elif not names:
+        because = "actions are accepted and wait for ever"
+        yield Finding(Verdict.FAILED, "no worker is connected", because, evidence, (fix("start one"),))
+    else:
+        yield ok(f"{len(names)} workers are connected", *evidence)
+
+
+def judge_states(seats: Seats) -> Iterable[Finding]:
+    """Whether each worker takes work and gives signs of life."""
+    found = []
+    for one in seats.seen:
+        if one.state in ("draining", "paused"):
+            back = fix("give it work again", "nlctl", "workers", "uncordon", one.name)
+            evidence = (Evidence("state", one.state, "ListWorkers"),)
+            found.append(Finding(Verdict.WARNING, f"{one.name} is {one.state}", "", evidence, (back,)))
+        if one.last_seen and seats.now - one.last_seen > _SILENT_SECONDS:
+            silent = seats.now - one.last_seen
+            evidence = (Evidence("last seen", f"{silent:.0f}s ago", "ListWorkers"),)
+            look = fix("see what it does", "nlctl", "logs", one.name)
+            found.append(Finding(Verdict.WARNING, f"{one.name} is silent for {silent:.0f}s", "", evidence, (look,)))
+    return found or [ok("every worker takes work")]
+
+
+async def _registrations(site: Site) -> Mapping[str, int]:
+    """How often each worker registered within the last minute."""
+    socket = (await site.sockets()).get("scheduler")
+    if socket is None:
+        raise NotHere("the scheduler does not run")
+    return await asyncio.to_thread(_counted, str(socket), time.time() - _WINDOW_SECONDS)
+
+
+def _counted(socket: str, since: float) -> Mapping[str, int]:
+    from nlserver.proto import admin_pb2
+
+    with Admin(socket) as admin:
+        events = admin.stream("WatchEvents", admin_pb2.WatchEventsRequest(level="info"))
+        recent = [one for one in events if one.event == _REGISTERED and one.when.seconds >= since]
+    return Counter(worker_name(one.facts["worker_id"]) for one in recent)
+
+
+def judge_registrations(counts: Mapping[str, int]) -> Iterable[Finding]:
+    """Whether some worker comes and goes."""
+    found = [
+        Finding(
+            Verdict.WARNING,
+            f"{name} registered {count} times in {_WINDOW_SECONDS:.0f}s",
+            "each time the actions that it runs are lost and start again elsewhere",
+            (Evidence("registrations", str(count), "events of the scheduler"),),
+            (
+                fix("see why it leaves", "nlctl", "logs", name, "--tail", "50"),
+                fix("when its signs of life come late: raise worker_timeout_s of the scheduler"),
+            ),
+        )
+        for name, count in counts.items()
+        if count >= _MOST_REGISTRATIONS
+    ]
+    return found or [ok("no worker comes and goes")]
+
+
+async def _versions(site: Site) -> Mapping[str, str]:
+    """The version of each part that answers."""
+    sockets = await site.sockets()
+
+    def asked(socket: str) -> str:
+        from nlserver.errors import Error
+        from nlserver.proto import admin_pb2
+
+        try:
+            with Admin(socket) as admin:
+                return str(admin.call("GetPart", admin_pb2.GetPartRequest()).version)
+        except Error:
+            return ""
+
+    found = await asyncio.gather(*(asyncio.to_thread(asked, str(socket)) for socket in sockets.values()))
+    return {part: version for part, version in zip(sockets, found, strict=True) if version}
+
+
+def judge_versions(versions: Mapping[str, str]) -> Iterable[Finding]:
+    """Whether all parts run the same version."""
+    if len(set(versions.values())) > 1:
+        evidence = tuple(Evidence(part, version, "GetPart") for part, version in versions.items())
+        remedy = fix("bring all to this one", "nlctl", "restart", "--rolling")
+        because = "parts of different versions are tested with each other one release apart"
+        return [Finding(Verdict.WARNING, "the parts run different versions", because, evidence, (remedy,))]
+    return [ok(f"all parts run {next(iter(versions.values()), 'the same version')}")]
+
+
+CHECKS: Final = (
+    Check(
+        "NLD-WRK-01",
+        "workers",
+        "the workers that ought to be there are",
+        Level.ADMIN,
+        "the workers of the record beside those that the scheduler sees",
+        "failed: some are absent, or none is there",
+        "the log of the one that is absent; `nlctl up`",
+        _seats,
+        judge_registered,
+        needs=("NLD-NET-01", "NLD-PRC-01"),
+    ),
+    Check(
+        "NLD-WRK-02",
+        "workers",
+        "no worker comes and goes",
+        Level.ADMIN,
+        "registrations in the scheduler's events of the last minute",
+        "warning: three or more of one worker",
+        "its log, or a longer worker_timeout_s",
+        _registrations,
+        judge_registrations,
+        needs=("NLD-WRK-01",),
+    ),
+    Check(
+        "NLD-WRK-03",
+        "workers",
+        "every worker takes work",
+        Level.ADMIN,
+        "state and last sign of life of each worker",
+        "warning: draining, paused or silent",
+        "uncordon it, or see its log",
+        _seats,
+        judge_states,
+        needs=("NLD-WRK-01",),
+    ),
+    Check(
+        "NLD-WRK-05",
+        "workers",
+        "all parts run one version",
+        Level.ADMIN,
+        "the version that each part tells",
+        "warning: they differ",
+        "`nlctl restart --rolling`",
+        _versions,
+        judge_versions,
+        needs=("NLD-PRC-01",),
+    ),
+)

@@ -1,0 +1,102 @@
+"""What is examined: a server, and, when it runs here, the cluster around it. Each fact is asked for once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from nlctl import layers
+from nlctl.admin import Overview, overview
+from nlctl.doctor.check import NotHere
+from nlctl.launch.backend import Report
+from nlctl.launch.ledger import Ledger, Record
+from nlctl.session import Target
+
+if TYPE_CHECKING:
+    from nlserver.proto import remote_execution_pb2 as re_pb
+    from nlserver.reapi.client import Client
+
+    from nlctl.lint import judging
+
+T = TypeVar("T")
+
+
+class Site:
+    """`ledger` is that of a cluster which nlctl runs on this machine, None for any other server."""
+
+    def __init__(self, target: Target, client: Client, ledger: Ledger | None, environment: Mapping[str, str]) -> None:
+        self.target = target
+        self.client = client
+        self.environment = environment
+        self._ledger = ledger
+        self._asked: dict[str, asyncio.Task[Any]] = {}
+
+    @property
+    def ledger(self) -> Ledger:
+        """The folder of the cluster. Raises NotHere for a server that does not run here."""
+        if self._ledger is None:
+            raise NotHere("nlctl did not start this server, so its processes and files are not in reach")
+        return self._ledger
+
+    @property
+    def record(self) -> Record:
+        """The shape in which the cluster was brought up. Raises NotHere."""
+        found = self.ledger.load()
+        if found is None:
+            raise NotHere("the cluster has no record")
+        return found
+
+    @property
+    def admin(self) -> str:
+        """Where the admin API of the schedulers is. Raises NotHere for a server without one."""
+        if self.target.admin is None:
+            raise NotHere("this server has no admin API")
+        return self.target.admin
+
+    async def reports(self) -> list[Report]:
+        """The parts, as their supervisor sees them. Raises NotHere."""
+        from nlctl.launch.backends.processes import Processes
+
+        backend = Processes(self.ledger)
+        return await self.once("reports", lambda: asyncio.to_thread(lambda: backend.reports() or []))
+
+    async def sockets(self) -> dict[str, Path]:
+        """Where the parts that run answer operators. Raises NotHere."""
+        return {one.name: self.ledger.admin_socket(one.name) for one in await self.reports() if one.pid is not None}
+
+    async def layers(self) -> list[layers.Layer]:
+        """Every layer of every store of every part. Raises NotHere."""
+        sockets = await self.sockets()
+        return await self.once("layers", lambda: asyncio.to_thread(layers.layers, sockets))
+
+    async def overview(self) -> Overview:
+        """Workers, queue and health. Raises NotHere, Error."""
+        where = self.admin
+        return await self.once("overview", lambda: asyncio.to_thread(overview, where))
+
+    async def capabilities(self) -> re_pb.ServerCapabilities:
+        """What the CAS endpoint offers. Raises Error."""
+        return await self.once("capabilities", self.client.capabilities)
+
+    async def configs(self) -> judging.Verdict:
+        """The configs of the cluster's parts, and what is wrong with them. Raises NotHere, Fault."""
+        folder = self.ledger.configs
+        return await self.once("configs", lambda: asyncio.to_thread(_judged, folder, self.environment))
+
+    async def once(self, name: str, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` answers, asked the first time only; whoever gives up leaves it to the others."""
+        if name not in self._asked:
+            self._asked[name] = asyncio.ensure_future(ask())
+        return cast("T", await asyncio.shield(self._asked[name]))
+
+
+def _judged(folder: Path, environment: Mapping[str, str]) -> judging.Verdict:
+    from nlctl import configs
+    from nlctl.lint import disk, judging
+    from nlctl.lint.scene import Runs
+
+    texts = configs.read(sorted(folder.glob("*.json5")))
+    verdict = judging.single(texts, environment)
+    return judging.together(verdict, texts, disk.look(verdict.files), Runs.NLSERVER)

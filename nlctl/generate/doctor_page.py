@@ -1,0 +1,53 @@
+"""docs/doctor.md: the frame is written here, the table comes from the checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from nlctl.doctor.check import Check
+from nlctl.doctor.checks import every
+
+_HEAD: Final = """\
+# The doctor
+
+`nlctl doctor` examines a cluster, or any server of the Remote Execution API (`nlctl --endpoint URL doctor`), and says
+what is wrong, what it saw and where, why that is bad, and what to do. It changes nothing but probe blobs of random
+bytes and one random key of the action cache.
+
+* Checks run all at once, each after those it needs: **one cause gives one failure**, and what builds on it is skipped
+  and says so. One that does not apply here (a server that nlctl did not start has no processes to look at) is skipped
+  and blocks nothing.
+* `nlctl doctor AREA...`, `--check ID`, `--skip ID` choose; `--list` lists; `-v` shows also what is well, with its
+  evidence; `--report FILE.md` writes everything; `-o json` has a stable schema (`nlctl help schema doctor`).
+* Exit status: 0 nothing failed, 5 something failed (with `--strict` also warnings), 4 nothing could be reached.
+* Whether parts share a CAS is proved, not guessed from paths: a fresh blob is written the way a client writes, and
+  looked for from each part. Parts need not share a directory; they must reach one CAS server. A shared directory is
+  safe with nlserver, and a fault with real NativeLink processes, which would evict each other's blobs.
+
+A new check is an entry of `CHECKS` in a file of `nlctl/doctor/checks/`: a `look` that gathers facts and a pure
+`judge`.
+
+## The checks
+
+Level: A any server of the Remote Execution API, B a cluster that nlctl started, D the admin API.
+
+"""
+
+
+def files() -> dict[str, str]:
+    """The page, by its path in the repository."""
+    return {"docs/doctor.md": _HEAD + table(every().values())}
+
+
+def table(checks: Iterable[Check]) -> str:
+    """One line for each check, in Markdown."""
+    lines = [
+        "| id | area | title | level | needs | probe | verdicts | fix |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for one in checks:
+        needs = ", ".join(one.needs) or "-"
+        cells = [one.id, one.area, one.title, one.level, needs, one.probe, one.verdicts, one.fix]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
