@@ -150,7 +150,8 @@ def reason(fault: Fault) -> str:
     """Why it failed: what is known of this case, else what its kind means."""
     from nlctl import pages
 
-    return fault.why or pages.sections(pages.read(pages.CODES, fault.kind.id) or "").get("What happened", "")
+    told = pages.sections(pages.read(pages.CODES, fault.kind.id) or "").get("What happened", "")
+    return fault.why or " ".join(told.split())
 
 
 def document(fault: Fault) -> dict[str, object]:
