@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Final
 
 from nlserver import log
@@ -21,6 +21,7 @@ _CONNECT: Final[Method[worker_api_pb2.UpdateForScheduler, worker_api_pb2.UpdateF
 )
 # A blocked stream is given this many time-outs before the connection counts as lost.
 _PATIENCE: Final = 4
+_FAREWELL_SECONDS: Final = 1.0
 _KEEP_ALIVE: Final = Update(keep_alive_request=worker_api_pb2.KeepAliveRequest())
 _GOING_AWAY: Final = Update(going_away_request=worker_api_pb2.GoingAwayRequest())
 
@@ -89,6 +90,8 @@ class Session:
         self._updates = updates
         self._timeout = timeout_seconds
         self._queue: asyncio.Queue[worker_api_pb2.UpdateForScheduler] = asyncio.Queue()
+        self._leaving = False
+        self._over = asyncio.Event()
 
     def completed(self, operation_id: str) -> None:
         """Tell that an operation's process has ended."""
@@ -99,17 +102,27 @@ class Session:
         self._queue.put_nowait(Update(execute_result=result))
 
     async def sign_off(self) -> None:
-        """Tell that the worker leaves, and return when everything told is on its way. Needs `write` running."""
+        """Tell that the worker leaves, and return when the scheduler has heard everything and ended the stream.
+
+        One that does not end it is left after a second. Needs `write` running and `updates` read.
+        """
+        self._leaving = True
         self._queue.put_nowait(_GOING_AWAY)
         await self._queue.join()
+        # What is under way to the scheduler dies with a call that is cancelled: the last result among it.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FAREWELL_SECONDS):
+                await self._over.wait()
 
     async def updates(self) -> AsyncIterator[worker_api_pb2.UpdateForWorker]:
-        """What the scheduler wants. Raises Error when the stream ends, since only the worker may end it."""
+        """What the scheduler wants. Raises Error when the stream ends though the worker did not leave."""
         async for update in self._updates:
             if update.WhichOneof("update") == "connection_result":
                 raise Error(Code.INVALID_ARGUMENT, "the scheduler registered this worker a second time")
             yield update
-        raise Error(Code.UNAVAILABLE, "UpdateForWorker stream closed early")
+        self._over.set()
+        if not self._leaving:
+            raise Error(Code.UNAVAILABLE, "UpdateForWorker stream closed early")
 
     async def write(self) -> None:
         """Send what was told, and a keep-alive at every half of the time-out, for ever. Raises Error."""

@@ -83,6 +83,8 @@ class FakeScheduler(worker_api_pb2_grpc.WorkerApiServicer):
                     talk.keep_alives += 1
                 else:
                     talk.said.put_nowait(request)
+                if request.WhichOneof("update") == "going_away_request":
+                    talk.hang_up()
         finally:
             talk.said.put_nowait(None)
 
