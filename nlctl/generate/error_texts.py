@@ -6,7 +6,7 @@ import io
 from typing import Final
 
 from nlctl import faults
-from nlctl.faults import Fault, Kind
+from nlctl.faults import Fault, Kind, fix
 from nlctl.ui import Display, Ui
 
 PATH: Final = "tests/nlctl/conventions/errors.txt"
@@ -21,5 +21,7 @@ def files() -> dict[str, str]:
 def rendered(kind: Kind) -> str:
     """The failure as it reads where a command has nothing more to say of it."""
     err = io.StringIO()
-    Ui(Display(color="never", progress="none"), {}, io.StringIO(), err).fault(Fault(kind, "MESSAGE"))
+    Ui(Display(color="never", progress="none"), {}, io.StringIO(), err).fault(
+        Fault(kind, "MESSAGE", fixes=[fix("FIX")])
+    )
     return err.getvalue()
