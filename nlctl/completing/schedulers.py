@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-_SECONDS: Final = 0.15
+_SECONDS: Final = 0.12
 _MOST: Final = 100
 _LONGEST: Final = 1 << 20
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
