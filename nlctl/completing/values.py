@@ -1,7 +1,7 @@
 """`nlctl __complete KIND PREFIX [CONTEXT]`: a value a line, behind a tab what it is; nothing where something is wrong.
 
 All but operations are read from files; operations are asked from the scheduler of a cluster that runs here, which has
-150 ms for the answer.
+120 ms for the answer.
 """
 
 from __future__ import annotations
