@@ -110,13 +110,13 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "Let workers finish, give them nothing new",
         LOOK,
         frozenset({"--deadline", "--name"}),
-        level=Level.ADMIN,
+        level=Level.HTTP,
     ),
     ("workers", "cordon"): Leaf(
-        "workers_cordon", "Give workers no new work", LOOK, frozenset({"--name"}), level=Level.ADMIN
+        "workers_cordon", "Give workers no new work", LOOK, frozenset({"--name"}), level=Level.HTTP
     ),
     ("workers", "uncordon"): Leaf(
-        "workers_uncordon", "Give workers work again", LOOK, frozenset({"--name"}), level=Level.ADMIN
+        "workers_uncordon", "Give workers work again", LOOK, frozenset({"--name"}), level=Level.HTTP
     ),
     ("workers", "add"): Leaf(
         "workers_add",

@@ -170,6 +170,9 @@ def problem(leaf: Leaf, done: Done) -> str:
         return f"fails in a way it should not: {done}"
     if done.code == Exit.UNSUPPORTED and not done.fault.get("fix"):
         return f"names no substitute: {done}"
+    if leaf.level is Level.HTTP and done.code == Exit.NOT_FOUND and done.fault.get("server_said"):
+        # The server has the route, and knows no worker of the example's name.
+        return ""
     if leaf.level in (Level.LOCAL, Level.HTTP, Level.ADMIN) and done.code not in (
         Exit.UNSUPPORTED,
         Exit.USAGE,
