@@ -73,7 +73,7 @@ def _until_it_waits(cluster: Cli, words: list[str], process: subprocess.Popen[by
     """Until it shows that it is under way: by its first output, or by the operation that it began."""
     if words[0] == "run":
         while "executing" not in cluster("ops", "ls").out:
-            assert process.poll() is None
+            assert process.poll() is None, process.communicate()
         return
     if words[0] == "ops":
         cluster("run", "--no-cache", "--", "sleep", "1")
