@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from nlserver.reapi.digest import Digest
 
 from nlctl import layers
-from nlctl.faults import UNSUPPORTED, Fault, fix
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,3 @@ def _root(path: str) -> str:
 def remove(parts: Mapping[str, str], found: Sequence[Place]) -> list[bool]:
     """Let each of these layers forget; whether it still had the value. Raises Error."""
     return [layers.remove(parts[one.layer.part], one.layer.path, one.digest) for one in found]
-
-
-def impossible(endpoint: str, what: str) -> Fault:
-    """A server that cannot be told to forget."""
-    return Fault(
-        UNSUPPORTED,
-        f"{what} cannot be removed from this server",
-        why=f"the Remote Execution API at {endpoint} has no such call, and it names no admin service",
-        fixes=[fix("let it be evicted, or remove it on that machine with its own tools")],
-    )

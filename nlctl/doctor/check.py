@@ -34,16 +34,12 @@ class NotHere(Exception):
     """The check does not apply to what is examined; its text says why."""
 
 
-class CannotTell(Exception):
-    """A fact that the check needs could not be had; its text says which."""
-
-
 @dataclass(frozen=True)
 class Check:
     """`needs` are the checks without which this one says nothing new: it is skipped when one of them fails.
 
-    `look` gathers the facts within `seconds`, raises NotHere where the check does not apply and CannotTell, Error or
-    Fault where a fact cannot be had. `judge` makes one or more findings of them, and is pure. `probe`, `verdicts` and
+    `look` gathers the facts within `seconds`, raises NotHere where the check does not apply and Error or Fault
+    where a fact cannot be had. `judge` makes one or more findings of them, and is pure. `probe`, `verdicts` and
     `fix` are what the catalogue tells people.
     """
 

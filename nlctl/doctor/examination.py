@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from nlserver.errors import Error
 
-from nlctl.doctor.check import CannotTell, Check, NotHere
+from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import Finding, Verdict, skipped, unknown
 from nlctl.doctor.site import Site
 from nlctl.faults import Fault
@@ -85,8 +85,6 @@ async def _run(site: Site, check: Check) -> Outcome:
         assert findings, check.id
     except NotHere as why:
         findings = (skipped(str(why)),)
-    except CannotTell as why:
-        findings = (unknown(str(why)),)
     except TimeoutError:
         findings = (unknown(f"no answer within {check.seconds:g}s"),)
     except Fault as fault:

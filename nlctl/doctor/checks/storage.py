@@ -35,7 +35,6 @@ class Room(NamedTuple):
     free: int
     free_inodes: float
     promised: int
-    stores: Sequence[str]
 
 
 async def _rooms(site: Site) -> Sequence[Room]:
@@ -57,7 +56,7 @@ def _measured(found: Sequence[Layer]) -> list[Room]:
         promised = sum(max(0, one.max_bytes - (one.size_bytes or 0)) for one in by_path.values() if one.max_bytes)
         inodes = facts.f_favail / facts.f_files if facts.f_files else 1.0
         size, free = facts.f_blocks * facts.f_frsize, facts.f_bavail * facts.f_frsize
-        rooms.append(Room(path, size, free, inodes, promised, list(by_path)))
+        rooms.append(Room(path, size, free, inodes, promised))
     return rooms
 
 

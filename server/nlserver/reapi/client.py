@@ -35,7 +35,7 @@ from nlserver.reapi.digest import EMPTY, Digest, Function, of
 from nlserver.reapi.endpoint import EndpointSpec, RetrySpec
 from nlserver.reapi.execution import Execution, ExecutionState, Stage
 from nlserver.reapi.results import Results, parsed
-from nlserver.reapi.runs import ExecutionFailed, Outcome, Prepared, Runs, prepared, recalled
+from nlserver.reapi.runs import ExecutionFailed, Outcome, Prepared, Runs, prepared
 from nlserver.reapi.tree import Tree, check_directory
 from nlserver.reapi.uploads import Source, Uploaded
 from nlserver.streams import OFF_LOOP_BYTES
@@ -313,10 +313,6 @@ class Client:
             do_not_cache=do_not_cache,
             salt=salt,
         )
-
-    async def recall(self, action: Digest) -> Prepared:
-        """An action that the CAS has, to be performed again. Raises Missing, Error INVALID_ARGUMENT."""
-        return await recalled(self.blobs, action)
 
     async def perform(
         self,

@@ -10,7 +10,7 @@ from typing import Final
 
 from nlserver.errors import Code, Error
 from nlserver.proto import remote_execution_pb2 as re_pb
-from nlserver.reapi.action import PropertyValues, action, action_of, command, command_of, pairs, working_directory_of
+from nlserver.reapi.action import PropertyValues, action, command, pairs, working_directory_of
 from nlserver.reapi.blobs import Blobs
 from nlserver.reapi.digest import Digest, Function, digest_of
 from nlserver.reapi.downloads import read_many
@@ -105,13 +105,6 @@ def prepared(
     action_blob = blob_of(wanted, input_root.function)
     sources = {**inputs, command_blob.digest: command_blob.data, action_blob.digest: action_blob.data}
     return Prepared(action_blob.digest, sources, working_directory_of(asked), not do_not_cache)
-
-
-async def recalled(blobs: Blobs, action_digest: Digest) -> Prepared:
-    """An action that the CAS has, with nothing to upload. Raises Missing, Error INVALID_ARGUMENT for what is none."""
-    found = action_of(await blobs.get(action_digest), action_digest.function)
-    asked = command_of(await blobs.get(digest_of(found.command_digest, action_digest.function)))
-    return Prepared(action_digest, {}, working_directory_of(asked), not found.do_not_cache)
 
 
 class Runs:

@@ -55,7 +55,7 @@ def grid(sighting: Sighting) -> sharing.Grid:
 
 
 def room(free: int, promised: int, inodes: float = 1.0) -> list[storage.Room]:
-    return [storage.Room("/data", 1000, free, inodes, promised, ["/data"])]
+    return [storage.Room("/data", 1000, free, inodes, promised)]
 
 
 CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
