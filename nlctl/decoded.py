@@ -102,11 +102,11 @@ def decode(form: Form, data: bytes, function: Function = Function.SHA256) -> Dec
         name = of(data, function)
         raise Fault(
             OTHER_KIND,
-            f"{name.hash}/{name.size_bytes} is no {TITLES[form]}",
+            f"{name.written} is no {TITLES[form]}",
             why=why,
             fixes=[
-                fix("let it be guessed", "nlctl", "cas", "get", f"{name.hash}/{name.size_bytes}"),
-                fix("take the bytes", "nlctl", "cas", "get", f"{name.hash}/{name.size_bytes}", "--as", "raw"),
+                fix("let it be guessed", "nlctl", "cas", "get", name.written),
+                fix("take the bytes", "nlctl", "cas", "get", name.written, "--as", "raw"),
             ],
         ) from error
 

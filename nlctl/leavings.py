@@ -52,8 +52,8 @@ def unlike(runs: Sequence[Mapping[str, str]]) -> list[Unlike]:
 
 def _stream(raw: bytes, named: re_pb.Digest, function: Function) -> str:
     digest = digest_of(named, function) if named.hash else of(raw, function)
-    return f"{digest.hash}/{digest.size_bytes}"
+    return digest.written
 
 
 def _file(digest: Digest, executable: bool) -> str:
-    return f"{digest.hash}/{digest.size_bytes}{' executable' if executable else ''}"
+    return f"{digest.written}{' executable' if executable else ''}"

@@ -44,7 +44,7 @@ async def message(remote: Client, digest: Digest, form: Form) -> Decoded:
 
 def too_large(digest: Digest) -> Fault:
     """It is no message that anybody made."""
-    name = f"{digest.hash}/{digest.size_bytes}"
+    name = digest.written
     return Fault(
         TOO_LARGE,
         f"{name} is too large to be read as a message",
@@ -71,9 +71,9 @@ def no_tree(digest: Digest, found: Decoded | None) -> Fault:
     is_what = f"it is a {TITLES[found.form]}" if found else "its bytes are none of these"
     return Fault(
         OTHER_KIND,
-        f"{digest.hash}/{digest.size_bytes} is no Directory, Tree or Action",
+        f"{digest.written} is no Directory, Tree or Action",
         why=is_what,
-        fixes=[fix("see what it is", "nlctl", "cas", "get", f"{digest.hash}/{digest.size_bytes}")],
+        fixes=[fix("see what it is", "nlctl", "cas", "get", digest.written)],
     )
 
 

@@ -43,7 +43,7 @@ def single(session: Session, word: str, function: Function) -> Digest:
         raise Fault(
             AMBIGUOUS,
             f"there are {len(found)} digests in this text, and one is needed",
-            why=", ".join(f"{one.hash}/{one.size_bytes}" for one in found[:_SHOWN]),
+            why=", ".join(one.written for one in found[:_SHOWN]),
             fixes=[fix("give one of them")],
         )
     return found[0]

@@ -61,7 +61,7 @@ def in_layer(sockets: Mapping[str, str | Path], layer: layers.Layer, action: Dig
 
 def none_of(action: Digest, target: Target) -> Fault:
     """There is no result."""
-    name = f"{action.hash}/{action.size_bytes}"
+    name = action.written
     return Fault(
         NO_RESULT,
         f"there is no result of action {name}",

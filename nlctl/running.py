@@ -132,7 +132,7 @@ async def performed(
 
 def executes_nothing(target: Target, action: Digest) -> Fault:
     """The server stores blobs and has no workers."""
-    name = f"{action.hash}/{action.size_bytes}"
+    name = action.written
     return Fault(
         UNSUPPORTED,
         "this server executes nothing",

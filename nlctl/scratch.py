@@ -56,8 +56,8 @@ def _lacking(tree: Loaded) -> Fault:
     return Fault(
         BLOB_MISSING,
         f"the CAS lacks {len(tree.absent)} directories of the inputs",
-        why=f"the first is {first.hash}/{first.size_bytes}",
-        fixes=[fix("see which store lost it", "nlctl", "cas", "why", f"{first.hash}/{first.size_bytes}")],
+        why=f"the first is {first.written}",
+        fixes=[fix("see which store lost it", "nlctl", "cas", "why", first.written)],
     )
 
 

@@ -51,7 +51,7 @@ def verified(source: Iterator[bytes], wanted: Digest, layer: Layer) -> Iterator[
     if Digest(check.hexdigest(), size, wanted.function) != wanted:
         raise Error(
             Code.DATA_LOSS,
-            f"{layer.name} holds other bytes than those of {wanted.hash}/{wanted.size_bytes}",
+            f"{layer.name} holds other bytes than those of {wanted.written}",
             where=layer.name,
             remedy="Below a compression store that is right: ask the layer above.",
         )

@@ -112,7 +112,7 @@ def _total(found: re_pb.Directory, below: list[Total], missing: Collection[Diges
             TOO_LARGE,
             f"the tree has more than {MOST_NODES} files and directories",
             why="a few small directories that contain each other many times can describe a tree of any size",
-            fixes=[fix("look at one directory of it", "nlctl", "cas", "get", f"{digest.hash}/{digest.size_bytes}")],
+            fixes=[fix("look at one directory of it", "nlctl", "cas", "get", digest.written)],
         )
     return total
 

@@ -69,7 +69,7 @@ def _row(part: Part, *, present: bool) -> dict[str, Any]:
 
 
 def _dangling(action: Digest, gone: Sequence[Part]) -> Fault:
-    name = f"{action.hash}/{action.size_bytes}"
+    name = action.written
     shown = ", ".join(
         f"{one.path or one.role} ({one.digest.hash[:8]}…/{one.digest.size_bytes})" for one in gone[:_SHOWN]
     )
@@ -82,6 +82,6 @@ def _dangling(action: Digest, gone: Sequence[Part]) -> Fault:
         why=shown + more,
         fixes=[
             fix("forget the result: the next build runs it again", "nlctl", "ac", "rm", name),
-            fix("see which store lost it", "nlctl", "cas", "why", f"{gone[0].digest.hash}/{gone[0].digest.size_bytes}"),
+            fix("see which store lost it", "nlctl", "cas", "why", gone[0].digest.written),
         ],
     )

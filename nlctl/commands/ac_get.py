@@ -52,7 +52,7 @@ def command(
     document = decoded.result(held.result, wanted.function)
     item = {"action": as_json(wanted), "layer": held.layer, "path": str(out) if out else None, "result": document}
     text = "" if out else _text(session.ui, document)
-    session.ui.item("nlctl.ac.get/v1", item, text, name=f"{wanted.hash}/{wanted.size_bytes}")
+    session.ui.item("nlctl.ac.get/v1", item, text, name=wanted.written)
     return Exit.OK
 
 

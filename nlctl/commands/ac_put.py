@@ -70,7 +70,7 @@ def command(
         "result": decoded.result(found, function),
     }
     session.ui.say(f"{'would store' if dry_run else 'stored'} a result that names {count} blobs")
-    session.ui.item("nlctl.ac.put/v1", item, "", name=f"{wanted.hash}/{wanted.size_bytes}")
+    session.ui.item("nlctl.ac.put/v1", item, "", name=wanted.written)
     return Exit.OK
 
 
@@ -137,7 +137,7 @@ async def _put(session: Session, action: Digest, found: re_pb.ActionResult, *, u
 
 
 def _dangling(action: Digest, gone: Sequence[Digest]) -> Fault:
-    names = ", ".join(f"{one.hash}/{one.size_bytes}" for one in gone[:_SHOWN])
+    names = ", ".join(one.written for one in gone[:_SHOWN])
     what = "the action itself is missing" if list(gone) == [action] else f"it names {len(gone)} missing blobs"
     return Fault(
         DANGLING,

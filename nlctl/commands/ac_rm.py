@@ -51,7 +51,7 @@ def command(
     parts = session.parts(instead=fix("run it again without the cache", "nlctl", "run", "--no-cache", "--", "CMD"))
     found = removal.places(parts, wanted, "ac", store, everywhere=False)
     if not found:
-        look = fix("see every layer", "nlctl", "cas", "why", f"{wanted[0].hash}/{wanted[0].size_bytes}")
+        look = fix("see every layer", "nlctl", "cas", "why", wanted[0].written)
         raise Fault(NO_RESULT, "no store has a result of these", why="each layer was asked by itself", fixes=[look])
     if not dry_run:
         session.confirm(_question(found), "remove")

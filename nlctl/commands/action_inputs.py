@@ -61,7 +61,7 @@ def command(
     session.ui.items("nlctl.action.inputs/v1", map(_row, nodes(tree, sums)), _COLUMNS, facts=facts)
     if tree.absent:
         first = sorted(tree.absent)[0]
-        name = f"{first.hash}/{first.size_bytes}"
+        name = first.written
         raise Fault(
             BLOB_MISSING,
             f"{len(tree.absent)} directories of these inputs are missing, the first is {name}",

@@ -65,7 +65,7 @@ def _there(session: Session, wanted: Digest, folder: Path, *, shell: bool, kept:
     try:
         status = scratch.shell(place) if shell else scratch.run(place, to_error=session.ui.structured)
     except subprocess.TimeoutExpired as error:
-        limit = fix("see what it does", "nlctl", "action", "local", f"{wanted.hash}/{wanted.size_bytes}", "--shell")
+        limit = fix("see what it does", "nlctl", "action", "local", wanted.written, "--shell")
         raise Fault(TIMEOUT, f"the command ran longer than its {error.timeout:g}s", fixes=[limit]) from error
     outputs = [] if shell else _outputs(known, place, result)
     item = {

@@ -36,7 +36,7 @@ def command(
     wanted = single(session, action, Function.BLAKE3 if blake3 else Function.SHA256)
     known, result = session.wait_for(_seen(session, wanted))
     item = _document(known, result)
-    session.ui.item("nlctl.action.show/v1", item, _text(session.ui, item), name=f"{wanted.hash}/{wanted.size_bytes}")
+    session.ui.item("nlctl.action.show/v1", item, _text(session.ui, item), name=wanted.written)
     return Exit.OK
 
 

@@ -113,8 +113,8 @@ async def _lay_out(remote: Client, tree: Loaded, directory: Path) -> None:
 
 
 def _incomplete(missing: list[Digest]) -> Fault:
-    names = ", ".join(f"{one.hash}/{one.size_bytes}" for one in missing[:_SHOWN])
-    first = f"{missing[0].hash}/{missing[0].size_bytes}"
+    names = ", ".join(one.written for one in missing[:_SHOWN])
+    first = missing[0].written
     return Fault(
         BLOB_MISSING,
         f"{len(missing)} blobs of this tree are missing" if len(missing) > 1 else "a blob of this tree is missing",

@@ -119,7 +119,7 @@ def _row(digest: Digest, done: Copied) -> dict[str, Any]:
 
 
 def _incomplete(lost: Sequence[Digest]) -> Fault:
-    name = f"{lost[0].hash}/{lost[0].size_bytes}"
+    name = lost[0].written
     return Fault(
         BLOB_MISSING,
         f"{len(lost)} blobs are missing here" if len(lost) > 1 else f"{name} is missing here",

@@ -97,7 +97,7 @@ def _trees(before: Loaded, after: Loaded) -> _Compared:
 
 
 def _incomplete(absent: Digest) -> Fault:
-    name = f"{absent.hash}/{absent.size_bytes}"
+    name = absent.written
     why = fix("see which store lost it", "nlctl", "cas", "why", name)
     return Fault(BLOB_MISSING, f"directory {name} is not in the CAS", why="what it holds is not known", fixes=[why])
 
@@ -151,7 +151,7 @@ def _unified(one: bytes, other: bytes, left: Digest, right: Digest) -> str:
     import difflib
 
     before, after = (data.decode().splitlines() for data in (one, other))
-    old, new = (f"{digest.hash}/{digest.size_bytes}" for digest in (left, right))
+    old, new = (digest.written for digest in (left, right))
     return "\n".join(difflib.unified_diff(before, after, old, new, lineterm=""))
 
 

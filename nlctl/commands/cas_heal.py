@@ -117,7 +117,7 @@ def _row(one: Healed) -> dict[str, Any]:
 
 
 def _nowhere(lost: Sequence[Digest], *, partly: bool) -> Fault:
-    name = f"{lost[0].hash}/{lost[0].size_bytes}"
+    name = lost[0].written
     return Fault(
         INCOMPLETE if partly else BLOB_MISSING,
         f"{len(lost)} blobs are nowhere" if len(lost) > 1 else f"{name} is nowhere",

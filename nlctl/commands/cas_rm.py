@@ -53,7 +53,7 @@ def command(
     parts = session.parts(instead=fix("other servers remove by evicting"))
     found = removal.places(parts, wanted, "cas", store, everywhere=everywhere)
     if not found:
-        name = f"{wanted[0].hash}/{wanted[0].size_bytes}"
+        name = wanted[0].written
         look = fix("see every layer", "nlctl", "cas", "why", name)
         raise Fault(BLOB_MISSING, "no store has any of these", why="each layer was asked by itself", fixes=[look])
     if not dry_run:

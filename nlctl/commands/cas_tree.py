@@ -150,9 +150,9 @@ def _size(size: int, of: int) -> str:
 
 def _broken(seen: _Seen, total: Total) -> Fault:
     gone = [*sorted(seen.tree.absent), *sorted(seen.missing)]
-    names = ", ".join(f"{one.hash}/{one.size_bytes}" for one in gone[:_SHOWN])
+    names = ", ".join(one.written for one in gone[:_SHOWN])
     more = f", and {len(gone) - _SHOWN} more" if len(gone) > _SHOWN else ""
-    first = f"{gone[0].hash}/{gone[0].size_bytes}"
+    first = gone[0].written
     return Fault(
         BLOB_MISSING,
         f"{len(gone)} blobs of this tree are missing" if len(gone) > 1 else "a blob of this tree is missing",

@@ -145,7 +145,7 @@ def _percent(share: float) -> str:
 def _verdict(done: Verified, *, lists: bool) -> int:
     if done.corrupt:
         first = next(iter(done.corrupt))
-        name = f"{first.hash}/{first.size_bytes}"
+        name = first.written
         raise Fault(
             BLOB_CORRUPT,
             f"{len(done.corrupt)} blobs have other bytes" if len(done.corrupt) > 1 else f"{name} is damaged",
@@ -158,7 +158,7 @@ def _verdict(done: Verified, *, lists: bool) -> int:
     # What a listing named may be evicted before it is read.
     if done.missing and not lists:
         first = next(iter(done.missing))
-        name = f"{first.hash}/{first.size_bytes}"
+        name = first.written
         raise Fault(
             BLOB_MISSING,
             f"{len(done.missing)} blobs are missing" if len(done.missing) > 1 else f"{name} is missing",

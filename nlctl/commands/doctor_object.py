@@ -92,7 +92,7 @@ def _text(ui: Ui, wanted: Digest, found: Diagnosis, hops: list[Hop]) -> str:
 
     places = max(len(hop.place) for hop in hops)
     kinds = max(len(hop.kind) for hop in hops)
-    lines = [f"{wanted.hash}/{wanted.size_bytes}", ""]
+    lines = [wanted.written, ""]
     for hop in hops:
         mark = ui.mark(hop.says == "has" and not hop.at_fault if hop.says != "silent" else None)
         mark = "-" if hop.says == "lacks" and not hop.at_fault and found.well else mark

@@ -48,7 +48,7 @@ def _text(found: admin.OperationFacts, why: admin.Explanation) -> str:
         "operation": found.id,
         "state": f"{sentence(found)}   for {human_ago(stamp(found.since))}",
         "why": why.summary if found.stage == "queued" else "",
-        "action": f"{found.action.hash}/{found.action.size_bytes}",
+        "action": found.action.written,
         "target": " ".join(filter(None, (found.target, found.mnemonic))),
         "invocation": found.invocation,
         "properties": human_properties(found.properties),

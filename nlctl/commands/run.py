@@ -151,7 +151,7 @@ async def _would(session: Session, remote: Client, made: Prepared, asked: _Asked
     cached = known is not None and known.exit_code == 0
     size = sum(one.size_bytes for one in missing)
     does = "would be answered by the cache" if cached else "would run"
-    session.ui.say(f"action {made.action.hash}/{made.action.size_bytes} {does}; {len(missing)} blobs are not there yet")
+    session.ui.say(f"action {made.action.written} {does}; {len(missing)} blobs are not there yet")
     item = {
         "action": as_json(made.action),
         "cached": cached,
@@ -159,7 +159,7 @@ async def _would(session: Session, remote: Client, made: Prepared, asked: _Asked
         "missing_blobs": len(missing),
         "missing_bytes": size,
     }
-    session.ui.item("nlctl.run.plan/v1", item, "", name=_name(made.action))
+    session.ui.item("nlctl.run.plan/v1", item, "", name=made.action.written)
 
 
 async def _detached(session: Session, target: Target, remote: Client, made: Prepared, *, no_cache: bool) -> None:
@@ -206,10 +206,6 @@ def _tell(session: Session, outcome: Outcome, asked: _Asked) -> None:
         session.ui.say(" - ".join(parts))
     if session.ui.structured:
         session.ui.item("nlctl.run/v1", _document(outcome, outputs, asked.out_dir), "")
-
-
-def _name(digest: Digest) -> str:
-    return f"{digest.hash}/{digest.size_bytes}"
 
 
 def _document(outcome: Outcome, outputs: Mapping[str, Digest], out_dir: Path) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def diagnose(facts: Facts) -> Diagnosis:
 
 def _verdicts(facts: Facts) -> Iterator[Diagnosis]:
     """What can be said, the most certain first; the last always comes."""
-    name = f"{facts.digest.hash}/{facts.digest.size_bytes}"
+    name = facts.digest.written
     client = facts.client
     if client.has is None:
         yield Diagnosis(

@@ -190,7 +190,7 @@ class Write(Call):
 
 def read_request(prefix: str, digest: Digest) -> bytes:
     """A ReadRequest for a whole blob."""
-    name = f"{prefix}blobs/{digest.hash}/{digest.size_bytes}"
+    name = f"{prefix}blobs/{digest.written}"
     return bytestream_pb2.ReadRequest(resource_name=name).SerializeToString()
 
 

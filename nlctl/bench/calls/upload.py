@@ -38,7 +38,7 @@ def batch_update(instance: str, blobs: Sequence[Blob]) -> bytes:
 def write_name(prefix: str, blob: Blob) -> bytes:
     """The resource name of a new upload."""
     upload = uuid.UUID(int=next(_uuids))
-    return f"{prefix}uploads/{upload}/blobs/{blob.digest.hash}/{blob.digest.size_bytes}".encode()
+    return f"{prefix}uploads/{upload}/blobs/{blob.digest.written}".encode()
 
 
 class WriteMessages:

@@ -35,7 +35,7 @@ async def _round_trip(site: Site, size_bytes: int) -> RoundTrip:
 
     data = secrets.token_bytes(size_bytes)
     digest = of(data)
-    name = f"{digest.hash}/{digest.size_bytes}"
+    name = digest.written
     step = "upload"
     try:
         await site.client.upload([data])

@@ -42,7 +42,7 @@ async def grid(site: Site) -> Grid:
     [digest] = await site.client.upload([secrets.token_bytes(PROBE_BYTES)])
     seen = await asyncio.to_thread(layers.trace, sockets, digest)
     ways = [one for one in seen if (one.part, one.path) in leads or not one.path]
-    return Grid(f"{digest.hash}/{digest.size_bytes}", str(site.target.cas), ways, leads)
+    return Grid(digest.written, str(site.target.cas), ways, leads)
 
 
 def _is_shared(layer: Layer) -> bool:

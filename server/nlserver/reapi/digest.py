@@ -51,10 +51,15 @@ class Digest(NamedTuple):
         return f"{self.hash}-{self.size_bytes}"
 
     @property
+    def written(self) -> str:
+        """`{hash}/{size}`, as people and tools write it."""
+        return f"{self.hash}/{self.size_bytes}"
+
+    @property
     def subject(self) -> str:
         """`blobs/{hash}/{size}`, with the function where clients cannot infer it (REAPI v2, Execute, MISSING)."""
         function = "" if self.function is Function.SHA256 else f"{self.function.name.lower()}/"
-        return f"blobs/{function}{self.hash}/{self.size_bytes}"
+        return f"blobs/{function}{self.written}"
 
 
 class HasDigest(Protocol):

@@ -120,7 +120,7 @@ def _blob_name(digest: Digest, compressor: Compressor, states_function: bool | N
     kind = _BLOBS if compressor is Compressor.IDENTITY else f"{_COMPRESSED}/{compressor}"
     states = digest.function is not Function.SHA256 if states_function is None else states_function
     function = f"{digest.function.name.lower()}/" if states else ""
-    return f"{kind}/{function}{digest.hash}/{digest.size_bytes}"
+    return f"{kind}/{function}{digest.written}"
 
 
 def _parse(resource: str, match: Callable[[Sequence[str], int], T], form: str) -> T:
