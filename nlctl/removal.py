@@ -63,3 +63,9 @@ def _root(path: str) -> str:
 def remove(parts: Mapping[str, str], found: Sequence[Place]) -> list[bool]:
     """Let each of these layers forget; whether it still had the value. Raises Error."""
     return [layers.remove(parts[one.layer.part], one.layer.path, one.digest) for one in found]
+
+
+def count(found: Sequence[Place], noun: str) -> str:
+    """How much this is, for people: `3 blobs from 2 stores`."""
+    values, stores = len({one.digest for one in found}), len({one.layer.name for one in found})
+    return f"{values} {noun}{'s' if values > 1 else ''} from {stores} store{'s' if stores > 1 else ''}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from nlserver.reapi.digest import Function
@@ -14,9 +14,6 @@ from nlctl.recents import as_json
 from nlctl.resolve import digests
 from nlctl.session import Session
 from nlctl.ui import Column, human_bytes
-
-if TYPE_CHECKING:
-    from nlctl.removal import Place
 
 EPILOG = """\b
 Examples:
@@ -56,22 +53,14 @@ def command(
         name = wanted[0].written
         look = fix("see every layer", "nlctl", "cas", "why", name)
         raise Fault(BLOB_MISSING, "no store has any of these", why="each layer was asked by itself", fixes=[look])
+    count = removal.count(found, "blob")
     if not dry_run:
-        session.confirm(_question(found), "remove")
+        session.confirm(f"This removes {count}", "remove")
     gone: Sequence[bool | None] = [None] * len(found) if dry_run else removal.remove(parts, found)
     rows = [
         {"digest": as_json(one.digest), "store": one.layer.name, "size_bytes": one.size_bytes, "removed": was}
         for one, was in zip(found, gone, strict=True)
     ]
     session.ui.items("nlctl.cas.rm/v1", rows, _COLUMNS, facts={"dry_run": dry_run})
-    session.ui.say(f"{'would remove' if dry_run else 'removed'} {_count(found)}")
+    session.ui.say(f"{'would remove' if dry_run else 'removed'} {count}")
     return Exit.OK
-
-
-def _count(found: Sequence[Place]) -> str:
-    blobs, stores = len({one.digest for one in found}), len({one.layer.name for one in found})
-    return f"{blobs} blob{'s' if blobs > 1 else ''} from {stores} store{'s' if stores > 1 else ''}"
-
-
-def _question(found: Sequence[Place]) -> str:
-    return f"This removes {_count(found)}"

@@ -90,20 +90,17 @@ def _chosen(areas: list[str] | tuple[str, ...], ids: list[str] | tuple[str, ...]
 
 async def _examined(session: Session, checks: list[Check], name: str) -> list[Outcome]:
     from nlctl.doctor.examination import examine
-    from nlctl.doctor.site import Site
-    from nlctl.remote import client
+    from nlctl.doctor.site import opened
 
-    target = session.recorded(name)
-    ledger = session.ledger(name) if target.cluster else None
-    async with client(target) as remote:
-        told = 0
+    told = 0
 
-        def tell(outcome: Outcome) -> None:
-            nonlocal told
-            told += 1
-            session.ui.waiting(f"{told} of {len(checks)} checks: {outcome.check.title}")
+    def tell(outcome: Outcome) -> None:
+        nonlocal told
+        told += 1
+        session.ui.waiting(f"{told} of {len(checks)} checks: {outcome.check.title}")
 
-        return await examine(Site(target, remote, ledger, session.environment), checks, tell)
+    async with opened(session, name) as site:
+        return await examine(site, checks, tell)
 
 
 def _tell(session: Session, outcomes: list[Outcome], where: str, seconds: float) -> None:

@@ -53,14 +53,11 @@ def command(
 
 async def _searched(session: Session, wanted: Digest, name: str) -> Facts:
     from nlctl.doctor.blob_search import search
-    from nlctl.doctor.site import Site
-    from nlctl.remote import client
+    from nlctl.doctor.site import opened
 
-    target = session.recorded(name)
-    ledger = session.ledger(name) if target.cluster else None
     session.ui.waiting("asking every place that may have it")
-    async with client(target, wanted.function) as remote:
-        return await search(Site(target, remote, ledger, session.environment), wanted)
+    async with opened(session, name, wanted.function) as site:
+        return await search(site, wanted)
 
 
 def _item(wanted: Digest, found: Diagnosis, hops: list[Hop]) -> dict[str, Any]:

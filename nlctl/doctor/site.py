@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from nlserver.reapi.digest import Function
 
 from nlctl import layers
 from nlctl.admin import Overview, overview
 from nlctl.doctor.check import NotHere
 from nlctl.launch.backend import Report
 from nlctl.launch.ledger import Ledger, Record
-from nlctl.session import Target
+from nlctl.session import Session, Target
 
 if TYPE_CHECKING:
     from nlserver.proto import remote_execution_pb2 as re_pb
@@ -90,6 +93,17 @@ class Site:
         if name not in self._asked:
             self._asked[name] = asyncio.ensure_future(ask())
         return cast("T", await asyncio.shield(self._asked[name]))
+
+
+@asynccontextmanager
+async def opened(session: Session, name: str = "", function: Function = Function.SHA256) -> AsyncIterator[Site]:
+    """What this invocation is about, also when it does not run now. Raises Fault when there is none."""
+    from nlctl.remote import client
+
+    target = session.recorded(name)
+    ledger = session.ledger(name) if target.cluster else None
+    async with client(target, function) as remote:
+        yield Site(target, remote, ledger, session.environment)
 
 
 def _judged(folder: Path, environment: Mapping[str, str]) -> judging.Verdict:
