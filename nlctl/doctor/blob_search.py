@@ -28,12 +28,14 @@ async def search(site: Site, digest: Digest) -> Facts:
     facts = Facts(digest, client, sightings, known, leads=split[0], split=split[1])
     if client.has is not False:
         return facts
-    facts = replace(facts, other_sizes=await _other_sizes(site, digest, known))
+    # Only of what was evicted it matters whether a result still names it, and looking costs a call a result.
+    gone = any(one.evicted is not None for one in sightings)
     return replace(
         facts,
+        other_sizes=await _other_sizes(site, digest, known),
         other_function=await _other_function(site, digest),
         other_instance=await _other_instance(site, digest),
-        dangling=await _dangling(site, digest, known),
+        dangling=gone and await _dangling(site, digest, known),
     )
 
 
@@ -136,6 +138,6 @@ async def _dangling(site: Site, digest: Digest, known: Sequence[Layer]) -> bool:
                 result = await site.client.action_result(Digest(hash_, int(size), digest.function))
             except (Error, ValueError):
                 continue
-            if result is not None and digest.hash in str(result):
+            if result is not None and digest.hash.encode() in result.SerializeToString():
                 return True
     return False
