@@ -52,7 +52,9 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True)
 class Client:
-    """What a client sees. `has` is None when it got no answer; `read` is `ok`, `wrong`, `absent`, or its trouble."""
+    """What a client sees. `has` is None when it got no answer; `read` is `ok`, `wrong`, `absent`,
+    `unread` of one that is too large to be read for this.
+    """
 
     has: bool | None
     read: str = ""
@@ -193,6 +195,13 @@ def _of_reading(facts: Facts, name: str) -> Iterator[Diagnosis]:
                 evidence=(Evidence("read", f"{facts.digest.size_bytes} bytes, verified", "client"),),
                 fixes=(fix("try the build again"),),
             )
+        case "unread":
+            yield Diagnosis(
+                Cause.PRESENT,
+                "it is there; it is too large for its bytes to be read here",
+                evidence=(Evidence("FindMissingBlobs", "present", "client"),),
+                fixes=(fix("read and hash them", "nlctl", "cas", "verify", name),),
+            )
         case "wrong":
             yield Diagnosis(
                 Cause.CORRUPT,
@@ -290,7 +299,8 @@ def way(facts: Facts, found: Diagnosis) -> list[Hop]:
     """The places that the blob passes, the client first, with a mark on those at fault."""
     client = facts.client
     says = "silent" if client.has is None else "has" if client.has else "lacks"
-    note = "" if not client.has else "digest verified" if client.read == "ok" else f"read: {client.read}"
+    read = {"ok": "digest verified", "unread": "not read"}
+    note = read.get(client.read, f"read: {client.read}") if client.has else ""
     hops = [Hop("client", "", says, client.trouble or note)]
     for one in facts.sightings:
         place = f"{one.part}:{one.path}" if one.path else one.part

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from nlserver.errors import Code, Error
-from nlserver.reapi.digest import Digest, Function, is_empty, of
+from nlserver.reapi.digest import Digest, Function, of
 
 from nlctl import layers
 from nlctl.doctor.blob import Client, Facts
@@ -43,13 +43,13 @@ async def _client(site: Site, digest: Digest) -> Client:
     try:
         if await site.client.missing([digest]):
             return Client(has=False)
-        if is_empty(digest) or digest.size_bytes > _MOST_READ:
-            return Client(has=True, read="ok")
+        if digest.size_bytes > _MOST_READ:
+            return Client(has=True, read="unread")
         async with asyncio.timeout(_READ_SECONDS):
             data = await site.client.read(digest)
         return Client(has=True, read="ok" if of(data, digest.function) == digest else "wrong")
     except TimeoutError:
-        return Client(has=True, read="no answer")
+        return Client(has=None, trouble=f"it lists the blob and gave no bytes within {_READ_SECONDS:g}s")
     except Error as error:
         if error.code is Code.DATA_LOSS:
             return Client(has=True, read="wrong")

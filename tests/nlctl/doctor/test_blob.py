@@ -41,6 +41,7 @@ CASES = [
     (NOWHERE, Cause.NEVER_UPLOADED),
     (Facts(DIGEST, LACKS), Cause.NEVER_UPLOADED),
     (Facts(DIGEST, HAS), Cause.PRESENT),
+    (Facts(DIGEST, Client(has=True, read="unread")), Cause.PRESENT),
     (replace(NOWHERE, client=Client(has=None, trouble="refused")), Cause.UNKNOWN),
     (replace(NOWHERE, sightings=[CAS, Sighting("worker-2", "", "", "unreachable")]), Cause.UNKNOWN),
 ]
