@@ -185,7 +185,9 @@ def test_a_recording_holds_what_happens_until_enter_or_ctrl_c(
     assert b"Recording." in recording.stderr.readline()
     log(cluster, "cas", "reproduced")
     if ending is None:
+        # Its input stays open until it has ended: the end of input would end the recording as Enter does.
         recording.send_signal(signal.SIGINT)
+        recording.wait(timeout=60)
     _, said = recording.communicate(ending, timeout=60)
     assert recording.returncode == (130 if interrupted else 0), said
     files = unpacked(path)
