@@ -57,9 +57,10 @@ def command(
     before: list[Item] = []
     interrupted = False
     if record and not dry_run:
-        began, before = time.time(), _snapshot("before", ledger, places)
-        session.ui.say("Recording. Reproduce the problem, then press Enter.")
+        began = time.time()
         try:
+            before = _snapshot("before", ledger, places)
+            session.ui.say("Recording. Reproduce the problem, then press Enter.")
             session.ui.pause()
         except KeyboardInterrupt:
             interrupted = True

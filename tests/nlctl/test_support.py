@@ -177,7 +177,7 @@ def test_a_recording_holds_what_happens_until_enter_or_ctrl_c(
     cluster: Cli, ending: bytes | None, interrupted: bool
 ) -> None:
     """Statement 50."""
-    path = cluster.home / "recorded.tar.gz"
+    path = cluster.home / f"recorded-{interrupted}.tar.gz"
     log(cluster, "cas", "long before the recording")
     recording = cluster.popen("support", "bundle", "--record", "-O", str(path), stdin=-1, stderr=-1)
     assert recording.stdin is not None
