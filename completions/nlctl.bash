@@ -12,7 +12,7 @@ _nlctl_commands() {
         'queue') REPLY='ls show explain' ;;
         'context') REPLY='ls show use add rm rename export import' ;;
         'support') REPLY='bundle show' ;;
-        'doctor') REPLY='object' ;;
+        'doctor') REPLY='config object' ;;
         *) REPLY="" ;;
     esac
 }
@@ -70,6 +70,7 @@ _nlctl_options() {
         'ac get') REPLY='-O --out --from --blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'ac check') REPLY='--blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor') REPLY='--check --skip --list --strict --report --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'doctor config') REPLY='--strict --format --for --set --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor object') REPLY='--blake3 --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'bench') REPLY='--target --line --size --duration --count -j --jobs --rounds --loaders --rate --compressible --blobs --save --compare --max-regress --plot -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config validate') REPLY='--deep --strict --fix -n --dry-run --for --set --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -200,6 +201,10 @@ _nlctl_value() {
         'doctor --skip') REPLY='?' ;;
         'doctor --report') REPLY='files' ;;
         'doctor --name') REPLY='@contexts' ;;
+        'doctor config --format') REPLY='?' ;;
+        'doctor config --for') REPLY='?' ;;
+        'doctor config --set') REPLY='?' ;;
+        'doctor config --name') REPLY='@contexts' ;;
         'doctor object --name') REPLY='@contexts' ;;
         'bench --target') REPLY='?' ;;
         'bench --line') REPLY='?' ;;
@@ -310,6 +315,7 @@ _nlctl_argument() {
         'cas verify') REPLY='@digests' ;;
         'cas heal') REPLY='@digests' ;;
         'cas rm') REPLY='@digests' ;;
+        'doctor config') REPLY='files' ;;
         'bench') REPLY='=cas ac exec mix startup' ;;
         'config validate') REPLY='files' ;;
         'config new') REPLY='@templates' ;;

@@ -11,21 +11,22 @@ from typing import Final
 
 from nlctl.faults import NO_CONFIG, NO_EDIT, OCCUPIED, Fault, Fix, fix
 from nlctl.launch.ledger import write
-from nlctl.lint.judging import Text
+from nlctl.lint.judging import Text, Verdict, is_advice, single, together
+from nlctl.lint.scene import Runs
 from nlctl.session import Session
 
 _ENDINGS: Final = (".json5", ".json", ".yml", ".yaml")
 
 
-def chosen(session: Session, words: Sequence[str], name: str = "") -> list[Path]:
+def chosen(session: Session, words: Sequence[str], name: str = "", *, advice: bool = False) -> list[Path]:
     """The files that these words name: files, and what is in directories; those of the cluster where there is none.
 
-    Raises Fault NO_CONFIG for a word that leads to none.
+    `advice` takes pages, scripts and .bazelrc of directories too. Raises Fault NO_CONFIG for a word that leads to none.
     """
     if not words:
         ledger = session.cluster(name)
         return sorted(ledger.configs.glob("*.json5"))
-    return [path for word in words for path in chosen_files(word)]
+    return [path for word in words for path in chosen_files(word, advice=advice)]
 
 
 def parts_or_files(session: Session, words: Sequence[str], name: str = "") -> list[Path]:
@@ -40,14 +41,16 @@ def parts_or_files(session: Session, words: Sequence[str], name: str = "") -> li
     return found
 
 
-def chosen_files(word: str) -> list[Path]:
+def chosen_files(word: str, *, advice: bool = False) -> list[Path]:
     """The file of this name, or what is in the directory of this name. Raises Fault NO_CONFIG."""
     path = Path(word)
     if not path.is_dir():
         if not path.exists():
             raise Fault(NO_CONFIG, f"there is no file {path}", fixes=[fix("write one", "nlctl", "config", "new")])
         return [path]
-    found = sorted(one for one in path.iterdir() if one.suffix in _ENDINGS and one.is_file())
+    found = sorted(
+        one for one in path.iterdir() if one.is_file() and (one.suffix in _ENDINGS or (advice and is_advice(one.name)))
+    )
     if not any(one.suffix in (".json5", ".json") for one in found):
         raise Fault(
             NO_CONFIG,
@@ -61,6 +64,14 @@ def chosen_files(word: str) -> list[Path]:
 def read(paths: Sequence[Path]) -> list[Text]:
     """The content of these files. Raises Fault NO_CONFIG for what cannot be read as text."""
     return [Text(str(path), _text(path)) for path in paths]
+
+
+def judged(texts: Sequence[Text], environment: Mapping[str, str], runs: Runs = Runs.NLSERVER) -> Verdict:
+    """Everything that is wrong with these files, each by itself, all together, and on this machine."""
+    from nlctl.lint import disk
+
+    verdict = single(texts, environment, runs)
+    return together(verdict, texts, disk.look(verdict.files), runs)
 
 
 def _text(path: Path) -> str:

@@ -257,6 +257,9 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         frozenset({"--check", "--skip", "--report", "--name"}),
         level=Level.STANDARD,
     ),
+    ("doctor", "config"): Leaf(
+        "doctor_config", "What is wrong with configs, for CI", LOOK, frozenset({"--format", "--for", "--set", "--name"})
+    ),
     ("doctor", "object"): Leaf(
         "doctor_object", "Why a blob is not found", LOOK, frozenset({"--name"}), level=Level.STANDARD
     ),

@@ -1,4 +1,4 @@
-"""NAME=VALUE words of a command line. Pure."""
+"""NAME=VALUE words of a command line, and options that take one of a few. Pure."""
 
 from __future__ import annotations
 
@@ -20,3 +20,10 @@ def pairs(words: Sequence[str], flag: str = "") -> dict[str, str]:
             raise Fault(USAGE, f"{flag} {word!r} is not NAME=VALUE".strip(), fixes=[fix(f"write {written}")])
         found[name] = value
     return found
+
+
+def choice(flag: str, value: str, known: Sequence[str]) -> str:
+    """The value of an option that takes one of these. Raises Fault USAGE."""
+    if value not in known:
+        raise Fault(USAGE, f"{flag} {value!r} cannot be", fixes=[fix(f"choose one of {', '.join(known)}")])
+    return value

@@ -53,7 +53,7 @@ def command(
     from nlctl import configs
 
     session: Session = ctx.obj
-    paths = configs.chosen(session, files or (), name)
+    paths = configs.chosen(session, files or (), name, advice=deep)
     texts = configs.read(paths)
     verdict = _judged(session, texts, deep=deep, runs=runs, given=given or ())
     fixes = _fixes(session, texts, verdict, dry_run=dry_run) if fix else []
@@ -66,17 +66,13 @@ def command(
 def _judged(
     session: Session, texts: list[Text], *, deep: bool, runs: str, given: list[str] | tuple[str, ...]
 ) -> Verdict:
-    from nlctl import settings
-    from nlctl.faults import USAGE, Fault
-    from nlctl.faults import fix as remedy
-    from nlctl.lint import disk
-    from nlctl.lint.judging import single, together
+    from nlctl import configs, settings
+    from nlctl.lint.judging import single
     from nlctl.lint.scene import Runs
 
-    if runs not in tuple(Runs):
-        raise Fault(USAGE, f"--for {runs!r} cannot be", fixes=[remedy(f"choose one of {', '.join(Runs)}")])
-    verdict = single(texts, {**session.environment, **settings.pairs(given, "--set")}, Runs(runs))
-    return together(verdict, texts, disk.look(verdict.files), Runs(runs)) if deep else verdict
+    program = Runs(settings.choice("--for", runs, tuple(Runs)))
+    environment = {**session.environment, **settings.pairs(given, "--set")}
+    return configs.judged(texts, environment, program) if deep else single(texts, environment, program)
 
 
 def _fixes(session: Session, texts: list[Text], verdict: Verdict, *, dry_run: bool) -> list[dict[str, Any]]:
@@ -102,7 +98,7 @@ def _fixes(session: Session, texts: list[Text], verdict: Verdict, *, dry_run: bo
 
 def _told(session: Session, verdict: Verdict, fixes: list[dict[str, Any]], *, deep: bool, strict: bool) -> int:
     from nlctl.lint.finding import Severity
-    from nlctl.lint.report import tally
+    from nlctl.lint.report import row, tally
 
     errors, warnings = verdict.count(Severity.ERROR), verdict.count(Severity.WARNING)
     wrong = bool(errors or (strict and warnings))
@@ -115,7 +111,7 @@ def _told(session: Session, verdict: Verdict, fixes: list[dict[str, Any]], *, de
             "warned": warnings,
             "fixes": fixes,
         }
-        session.ui.items("nlctl.config.validate/v1", [_row(one) for one in verdict.findings], _COLUMNS, facts=facts)
+        session.ui.items("nlctl.config.validate/v1", [row(one) for one in verdict.findings], _COLUMNS, facts=facts)
     else:
         _lines(session, [one for one in verdict.findings if session.verbose or one.severity is not Severity.INFO])
     if deep and verdict.unread:
@@ -134,9 +130,3 @@ def _lines(session: Session, findings: list[Finding]) -> None:
     for one in findings:
         for line in shown(one):
             session.ui.text(line)
-
-
-def _row(finding: Finding) -> dict[str, Any]:
-    place = finding.place
-    where = f"{place.file}:{place.line}:{place.column}" if place.line else place.file
-    return {"place": where, **finding.document()}

@@ -108,9 +108,5 @@ async def opened(session: Session, name: str = "", function: Function = Function
 
 def _judged(folder: Path, environment: Mapping[str, str]) -> judging.Verdict:
     from nlctl import configs
-    from nlctl.lint import disk, judging
-    from nlctl.lint.scene import Runs
 
-    texts = configs.read(sorted(folder.glob("*.json5")))
-    verdict = judging.single(texts, environment)
-    return judging.together(verdict, texts, disk.look(verdict.files), Runs.NLSERVER)
+    return configs.judged(configs.read(sorted(folder.glob("*.json5"))), environment)

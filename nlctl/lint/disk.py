@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import platform
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Final
 
+from nlctl.lint.certificate import Certificate, read
 from nlctl.lint.scene import Disk, File
 
+_LARGEST_CERTIFICATE: Final = 1 << 20
 
-def look(files: Iterable[File]) -> Disk:
+
+def look(files: Sequence[File]) -> Disk:
     """Facts about the directories that these configs name.
 
     A directory that does not exist is where its parent is; one whose parent does not exist either is some other
@@ -22,7 +29,17 @@ def look(files: Iterable[File]) -> Disk:
         devices[path] = os.stat(there).st_dev
         facts = os.statvfs(there)
         sizes[path] = facts.f_frsize * facts.f_blocks
-    return Disk(devices, sizes)
+    return Disk(devices, sizes, dict(_certificates(files)), platform.machine(), time.time())
+
+
+def _certificates(files: Iterable[File]) -> Iterable[tuple[str, Certificate]]:
+    for spec in (spec for file in files for spec in file.specs()):
+        path = getattr(spec, "cert_file", None)
+        if not isinstance(path, str) or not os.path.isfile(path):
+            continue
+        with suppress(OSError), open(path, encoding="ascii", errors="replace") as opened:
+            if found := read(opened.read(_LARGEST_CERTIFICATE)):
+                yield path, found
 
 
 def _paths(file: File) -> Iterable[str]:

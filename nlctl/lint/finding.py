@@ -38,6 +38,7 @@ class Edit:
 class Finding:
     """One thing that is wrong. `edits` repair it without changing what the file means otherwise; often there are none.
 
+    `nlx` is its id in the catalogue of defects of configs for NativeLink, "" where it has none.
     `place` on line 0 is the file itself; `excerpt` is the line that it is in.
     """
 
@@ -49,6 +50,7 @@ class Finding:
     fix: str
     excerpt: str = ""
     edits: tuple[Edit, ...] = ()
+    nlx: str = ""
 
     @property
     def length(self) -> int:

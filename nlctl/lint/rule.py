@@ -18,13 +18,17 @@ Look = Callable[["Rule", Scene], Iterator[Finding]]
 
 @dataclass(frozen=True)
 class Rule:
-    """`title` names the mistake, `why` says what comes of it; a finding may say either more exactly."""
+    """`title` names the mistake, `why` says what comes of it; a finding may say either more exactly.
+
+    `nlx` is the id of the mistake in the catalogue of defects of configs for NativeLink, "" where it has none.
+    """
 
     id: str
     severity: Severity
     title: str
     why: str
     look: Look
+    nlx: str = ""
 
     def __call__(self, scene: Scene) -> Iterator[Finding]:
         """Everything in this scene that the rule is about."""
@@ -41,15 +45,15 @@ class Rule:
         self, place: Place, excerpt: str, what: str, fix: str, *, why: str = "", edits: tuple[Edit, ...] = ()
     ) -> Finding:
         """A finding at a place of any file."""
-        return Finding(self.id, self.severity, place, what, why or self.why, fix, excerpt, edits)
+        return Finding(self.id, self.severity, place, what, why or self.why, fix, excerpt, edits, self.nlx)
 
 
-def rule(id_: str, severity: Severity, title: str, why: str) -> Callable[[Look], Rule]:
+def rule(id_: str, severity: Severity, title: str, why: str, *, nlx: str = "") -> Callable[[Look], Rule]:
     """Make a rule of a function and add it to the others."""
 
     def made(look: Look) -> Rule:
         assert id_ not in RULES, id_
-        RULES[id_] = Rule(id_, severity, title, why, look)
+        RULES[id_] = Rule(id_, severity, title, why, look, nlx)
         return RULES[id_]
 
     return made

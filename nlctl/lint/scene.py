@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,11 @@ from typing import Any, Final
 from nlserver.cluster import Config, HttpListenerSpec, ServerSpec
 from nlserver.config.document import Name, Value
 from nlserver.config.walk import nested
-from nlserver.spec import Spec
+from nlserver.spec import Place, Spec
+
+from nlctl.lint.certificate import Certificate
+from nlctl.lint.containers import Container, containers
+from nlctl.lint.nodes import Node
 
 _ADDRESS: Final = re.compile(r"(?:[a-z]+://)?(?P<host>\[[^\]]*\]|[^:/]*)(?::(?P<port>\d+))?(?:/.*)?")
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::]", ""})  # noqa: S104
@@ -89,13 +94,38 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Something that a text for people or for Bazel asks: `value` of an option, and where it stands."""
+
+    option: str
+    value: str
+    place: Place
+    excerpt: str
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A deployment file that cannot be read: why, and from where on."""
+
+    reason: str
+    place: Place
+    excerpt: str
+
+
+@dataclass(frozen=True)
 class Disk:
-    """Facts about directories that configs name, by path; a path that is not here is unknown."""
+    """Facts about directories and files that configs name, by path; a path that is not here is unknown."""
 
     devices: Mapping[str, int] = field(default_factory=dict)
     """The device that it is on, or will be made on."""
     sizes: Mapping[str, int] = field(default_factory=dict)
     """Bytes of the whole file system."""
+    certificates: Mapping[str, Certificate] = field(default_factory=dict)
+    """The first certificate of each file that a config names."""
+    machine: str = ""
+    """What this machine's processor is, as `uname -m` says it."""
+    now: float = 0.0
+    """Seconds since 1970."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +137,19 @@ class Scene:
     disk: Disk = field(default_factory=Disk)
     probes: tuple[Probe, ...] = ()
     published: tuple[Published, ...] = ()
+    deployments: tuple[Node, ...] = ()
+    broken: tuple[Broken, ...] = ()
+    asked: tuple[Asked, ...] = ()
+
+    @cached_property
+    def containers(self) -> tuple[Container, ...]:
+        """Every container of every deployment file."""
+        return tuple(containers(self.deployments))
+
+    def run_by(self, container: Container) -> list[File]:
+        """The configs that a container runs, as far as they are among the files."""
+        names = container.configs
+        return [file for file in self.files if posixpath.basename(file.name) in names]
 
     def specs(self) -> Iterator[tuple[File, Any]]:
         """Every Spec of every file."""

@@ -66,6 +66,7 @@ def _text(spec: Spec, key: str) -> str:
     Severity.ERROR,
     "two processes share one content_path",
     "each NativeLink process evicts by its own books, so each deletes the other's blobs; and temp_path is emptied",
+    nlx="NLX012",
 )
 def shared(self: Rule, scene: Scene) -> Iterator[Finding]:
     """A store's directory in several processes: right with nlserver while both keep it alike, wrong on NativeLink."""
@@ -113,6 +114,7 @@ def shared_work(self: Rule, scene: Scene) -> Iterator[Finding]:
     Severity.ERROR,
     "one directory has two roles",
     "what one store keeps is foreign to the other: it is taken for its own, counted twice, or deleted",
+    nlx="NLX005",
 )
 def two_roles(self: Rule, scene: Scene) -> Iterator[Finding]:
     """A content_path twice in one process, or a content_path that is somewhere a temp_path."""
@@ -153,6 +155,7 @@ def _said(form: str) -> str:
     Severity.WARNING,
     "temp_path is on another device than content_path",
     "a finished blob is renamed from one to the other, which fails between devices",
+    nlx="NLX013",
 )
 def other_device(self: Rule, scene: Scene) -> Iterator[Finding]:
     """Directories of one store on two file systems of this machine."""

@@ -20,6 +20,7 @@ _KEEPERS: Final = ("filesystem", "memory")
     Severity.WARNING,
     "a store that never evicts",
     "nothing is ever evicted, so writes fail once the disk or the memory is full",
+    nlx="NLX011",
 )
 def unbounded(self: Rule, scene: Scene) -> Iterator[Finding]:
     """Stores on disk or in memory without any limit."""

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from nlctl.lint.finding import Finding, Severity
 from nlctl.lint.rule import Rule, as_severe, rule
-from nlctl.lint.scene import File, Scene, address
+from nlctl.lint.scene import Asked, File, Scene, address
 
 _CLIENT_REFRESH_SECONDS: Final = 10
 
@@ -51,6 +51,7 @@ def no_number(self: Rule, scene: Scene) -> Iterator[Finding]:
     Severity.WARNING,
     "a priority property that workers answer differently",
     "of a priority property only the presence counts: an action gets a worker with any value of it",
+    nlx="NLX015",
 )
 def differs(self: Rule, scene: Scene) -> Iterator[Finding]:
     """Properties typed `priority` for which workers offer different values."""
@@ -139,6 +140,7 @@ def same_name(self: Rule, scene: Scene) -> Iterator[Finding]:
     Severity.ERROR,
     "a scheduler's state in a store that cannot keep it",
     "the state needs a redis_store that stands in `stores` by itself, in the mode standard or sentinel",
+    nlx="NLX018",
 )
 def unfit_backend(self: Rule, scene: Scene) -> Iterator[Finding]:
     """Redis backends of schedulers that name a cluster, a wrapped store or one of another kind."""
@@ -148,6 +150,76 @@ def unfit_backend(self: Rule, scene: Scene) -> Iterator[Finding]:
             kind = "a redis cluster" if store.tag == "redis_store" else f"a {store.tag}"
             what = f"'{backend.redis_store}' is {kind}"
             yield self.at(file, backend, "redis_store", what, "name a redis_store of its own")
+
+
+@rule(
+    "NL-CFG-151",
+    Severity.WARNING,
+    "a worker says what it does not know of its machine",
+    "actions for one kind of machine are then given to another, where they fail with: exec format error",
+    nlx="NLX007",
+)
+def assumed(self: Rule, scene: Scene) -> Iterator[Finding]:
+    """A fixed instruction set, and an empty operating system."""
+    for file, worker in scene.workers():
+        for name, offer in worker.platform_properties.items():
+            values = tuple(offer.values or ())
+            if name in ("OSFamily", "ISA", "Arch", "cpu_arch") and values and not any(values):
+                yield self.at(file, offer, "values", f'this worker offers an empty "{name}"', _ASK[name == "OSFamily"])
+            elif name in ("ISA", "Arch", "cpu_arch") and _is_fixed(file, offer, values):
+                other = bool(scene.disk.machine) and _plain(scene.disk.machine) not in map(_plain, values)
+                here = f", and this machine is {scene.disk.machine}" if other else ""
+                what = f'"{name}" is {values[0]} wherever this worker runs{here}'
+                found = self.at(file, offer, "values", what, _ASK[False])
+                yield found if other else as_severe(found, Severity.INFO)
+
+
+_ASK: Final = {
+    True: 'values: ["linux"], or ask the machine: { query_cmd: "uname -s" }',
+    False: 'ask the machine: { query_cmd: "uname -m" }, or give it by a variable',
+}
+
+
+def _is_fixed(file: File, offer: Any, values: tuple[str, ...]) -> bool:
+    written = file.says(offer, "values")
+    return bool(values) and written is not None and not any("$" in str(one.content) for one in written.items)
+
+
+def _plain(machine: str) -> str:
+    """One word for each instruction set: x86-64, amd64 and x86_64 are the same."""
+    word = machine.lower().replace("-", "_")
+    return {"amd64": "x86_64", "x64": "x86_64", "aarch64": "arm64"}.get(word, word)
+
+
+@rule(
+    "NL-CFG-157",
+    Severity.WARNING,
+    "actions may ask for more time than workers give",
+    "a worker refuses an action whose timeout is more than its max_action_timeout_s, 20 minutes by default",
+    nlx="NLX017",
+)
+def too_long(self: Rule, scene: Scene) -> Iterator[Finding]:
+    """Timeouts of tests in a .bazelrc against what workers give; without one, Bazel's longest default."""
+    limits = [(worker.max_action_timeout_s, file, worker) for file, worker in scene.workers()]
+    if not limits:
+        return
+    least, file, worker = min(limits, key=lambda one: one[0])
+    asked = [(one, max(map(int, times))) for one in scene.asked if (times := _times(one))]
+    for one, longest in asked:
+        if longest > least:
+            what = f"tests ask for up to {longest} s, and workers give {least} s"
+            yield self.here(one.place, one.excerpt, what, f"max_action_timeout_s: {longest} for every worker")
+    if not asked and least < _ETERNAL_SECONDS:
+        what = f'this worker gives {least} s, and Bazel asks {_ETERNAL_SECONDS} s for tests with timeout = "eternal"'
+        fix = f"max_action_timeout_s: {_ETERNAL_SECONDS}"
+        yield as_severe(self.at(file, worker, "max_action_timeout_s", what, fix), Severity.INFO)
+
+
+_ETERNAL_SECONDS: Final = 3600
+
+
+def _times(asked: Asked) -> list[str]:
+    return [text for text in asked.value.split(",") if text.isdigit()] if asked.option == "--test_timeout" else []
 
 
 def joined(scene: Scene) -> Iterator[tuple[File, Any, Any]]:

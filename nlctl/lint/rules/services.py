@@ -40,6 +40,7 @@ def no_bytestream(self: Rule, scene: Scene) -> Iterator[Finding]:
     Severity.ERROR,
     "a health check asks for what is not served",
     "the check fails for ever, so the container counts as unhealthy and whatever waits for it does not start",
+    nlx="NLX001",
 )
 def unserved_health(self: Rule, scene: Scene) -> Iterator[Finding]:
     """Probes of deployment files that no listener with this port answers."""
@@ -78,6 +79,7 @@ def open_admin(self: Rule, scene: Scene) -> Iterator[Finding]:
     Severity.WARNING,
     "the worker API is published to the network",
     "whoever reaches it can become a worker, is given actions, and answers them with results that others then use",
+    nlx="NLX002",
 )
 def open_worker_api(self: Rule, scene: Scene) -> Iterator[Finding]:
     """Ports of deployment files that lead to a worker_api, on every interface."""

@@ -15,6 +15,7 @@ from nlctl.lint.scene import File, Runs, Scene
     Severity.ERROR,
     "several workers, and a slow tier that keeps nothing",
     "what one worker makes or a client uploads is nowhere to be found for the other workers",
+    nlx="NLX014",
 )
 def noop_slow(self: Rule, scene: Scene) -> Iterator[Finding]:
     """A `noop` slow tier of workers while there is more than one."""

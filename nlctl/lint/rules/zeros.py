@@ -23,6 +23,7 @@ _PARTS: Final = re.compile(r"\d\s*(?:ms|msec|millis|us|µs|usec|micros|ns|nsec|n
     Severity.WARNING,
     "a zero that means the default",
     "NativeLink takes 0 for the default here, so it turns nothing off",
+    nlx="NLX016",
 )
 def zero_is_default(self: Rule, scene: Scene) -> Iterator[Finding]:
     """An explicit 0 where 0 stands for another number."""

@@ -12,6 +12,7 @@ import pytest
 
 from nlctl import pages
 from nlctl.launch.templates import template
+from nlctl.lint.certificate import Certificate
 from nlctl.lint.engine import IDS
 from nlctl.lint.finding import Finding, Severity
 from nlctl.lint.judging import Text, Verdict, single, together
@@ -100,6 +101,28 @@ VERIFIED = """{
   } } }],
   servers: [],
 }"""
+TLS = 'tls: {{ cert_file: "/{}", key_file: "/own.key" }}, socket_address:'
+COMPOSE = """services:
+  scheduler:
+    image: nativelink
+    command: /etc/scheduler.json5
+    healthcheck: { test: [CMD, "true"] }
+    environment: { CLIENT_LISTEN: "0.0.0.0:50052" }
+  worker:
+    image: nativelink
+    command: /etc/worker.json5
+    depends_on: { scheduler: { condition: service_healthy } }
+"""
+POD = """kind: StatefulSet
+spec:
+  template:
+    spec:
+      containers:
+        - name: the-cas
+          command: [nlserver, /etc/cas.json5]
+          readinessProbe: { tcpSocket: { port: 50051 } }
+          volumeMounts: [{ name: data, mountPath: /var/lib }]
+"""
 CASES = [
     Case("NL-CFG-103", "servers", [("cas", "stores: [", "stores: [[")]),
     Case("NL-CFG-104", "stroes: [", [("cas", "stores: [", "stroes: [")]),
@@ -213,6 +236,81 @@ CASES = [
         "NL-CFG-146",
         "redis_store",
         [("scheduler", "simple: {", 'simple: { experimental_backend: { redis: { redis_store: "CAS_STORE" } },')],
+    ),
+    Case("NL-CFG-147", "a: b: c", more={"compose.yml": "services:\n  - [\n  a: b: c\n"}),
+    Case(
+        "NL-CFG-148",
+        "worker=9",
+        more={"compose.yml": COMPOSE.replace("worker:", "w-1:"), "x.sh": "up --scale worker=9\n"},
+    ),
+    Case(
+        "NL-CFG-148",
+        "  w-1:",
+        more={
+            "compose.yml": COMPOSE.replace("  worker:", "  w-1:")
+            + "  w-2: { image: nativelink, command: /etc/worker.json5 }\n"
+        },
+        severity=Severity.INFO,
+    ),
+    Case("NL-CFG-149", "cas-data", more={"compose.yml": COMPOSE + "    volumes: [cas-data:/elsewhere]\n"}),
+    Case("NL-CFG-149", "WORKER_ID", more={"compose.yml": COMPOSE + "    environment: [WORKER_ID=1, WORKER_NAME=a]\n"}),
+    Case(
+        "NL-CFG-150",
+        "scheduler",
+        more={"compose.yml": COMPOSE.replace("{ scheduler: { condition: service_healthy } }", "[scheduler]")},
+    ),
+    Case("NL-CFG-151", "OSFamily", [("worker", 'OSFamily: { values: ["linux"] }', 'OSFamily: { values: [""] }')]),
+    Case(
+        "NL-CFG-151",
+        "ISA",
+        [("worker", "${ISA:-x86-64}", "x86-64")],
+        disk=Disk(machine="aarch64"),
+        severity=Severity.WARNING,
+    ),
+    Case(
+        "NL-CFG-151",
+        "ISA",
+        [("worker", "${ISA:-x86-64}", "x86-64")],
+        disk=Disk(machine="x86_64"),
+        severity=Severity.INFO,
+    ),
+    Case("NL-CFG-152", "cert_file", [("cas", "socket_address:", TLS.format("example-do-not-use-in-prod-rootca.crt"))]),
+    Case(
+        "NL-CFG-152",
+        "cert_file",
+        [("cas", "socket_address:", TLS.format("own.crt"))],
+        disk=Disk(certificates={"/own.crt": Certificate("ab", 1000.0)}, now=2000.0),
+        severity=Severity.ERROR,
+    ),
+    Case(
+        "NL-CFG-152",
+        "cert_file",
+        [("cas", "socket_address:", TLS.format("own.crt"))],
+        disk=Disk(certificates={"/own.crt": Certificate("ab", 2000.0)}, now=1000.0),
+        severity=Severity.WARNING,
+    ),
+    Case("NL-CFG-153", "privileged", more={"compose.yml": COMPOSE + "    privileged: true\n"}),
+    Case("NL-CFG-153", "privileged", more={"pod.yml": POD + "          securityContext: { privileged: true }\n"}),
+    Case("NL-CFG-154", "the-cas", more={"pod.yml": POD.replace("/var/lib", "/elsewhere")}),
+    Case("NL-CFG-154", "mountPath", more={"pod.yml": POD + "      volumes: [{ name: data, emptyDir: {} }]\n"}),
+    Case("NL-CFG-155", "the-cas", more={"pod.yml": POD.replace("readinessProbe", "lifecycle")}),
+    Case("NL-CFG-156", "the-cas", more={"pod.yml": POD.replace("cas.json5", "worker.json5")}, severity=Severity.INFO),
+    Case(
+        "NL-CFG-157",
+        "--test_timeout",
+        more={".bazelrc": "test --test_timeout=60,300,900,3600\n"},
+        severity=Severity.WARNING,
+    ),
+    Case("NL-CFG-157", "local: {", severity=Severity.INFO),
+    Case("NL-CFG-158", "NL_OTEL", more={"compose.yml": COMPOSE + "    environment: { NL_OTEL_ENDPOINT: collector }\n"}),
+    Case("NL-CFG-158", "NL_OTEL", more={"compose.yml": COMPOSE + "    environment: { NL_OTEL_ENDPOINT: 'a:4317' }\n"}),
+    Case(
+        "NL-CFG-158", "NL_OTEL", more={"compose.yml": COMPOSE + "    environment: { NL_OTEL_ENDPOINT: 'http://a' }\n"}
+    ),
+    Case(
+        "NL-CFG-159",
+        "RUST_LOG",
+        more={"compose.yml": COMPOSE.replace("CLIENT_LISTEN", "RUST_LOG: warn, CLIENT_LISTEN")},
     ),
     Case("NL-CFG-142", "name:", more={"second.json5": template("worker.json5")}),
     Case(
