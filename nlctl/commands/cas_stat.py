@@ -10,9 +10,10 @@ from nlserver.reapi.digest import Digest, Function
 
 from nlctl.exits import Exit
 from nlctl.faults import fix
+from nlctl.presence import missing
 from nlctl.recents import as_json
 from nlctl.resolve import digests
-from nlctl.session import Session, Target
+from nlctl.session import Session
 from nlctl.ui import Column, human_bytes
 
 EPILOG = """\b
@@ -40,7 +41,7 @@ def command(
     session: Session = ctx.obj
     wanted = digests(session, digest, Function.BLAKE3 if blake3 else Function.SHA256)
     target = session.target()
-    missing = session.wait_for(_missing(target, wanted))
+    absent = missing(session, target, wanted)
     # A person is shown the tiers unasked where there are any; scripts get what costs one call.
     shows = session.ui.out_is_terminal and session.ui.format == "table" and bool(target.cluster or target.admin)
     seen = _tiers(session, wanted) if tiers or shows else None
@@ -48,15 +49,15 @@ def command(
         {
             "digest": as_json(one),
             "size_bytes": one.size_bytes,
-            "present": one not in missing,
+            "present": one not in absent,
             "tiers": None if seen is None else seen[one],
         }
         for one in wanted
     ]
     _show(session, rows, list(next(iter(seen.values()))) if seen else [])
-    if missing:
-        session.ui.say(f"{len(missing)} of {len(wanted)} missing")
-    return Exit.NOT_FOUND if missing else Exit.OK
+    if absent:
+        session.ui.say(f"{len(absent)} of {len(wanted)} missing")
+    return Exit.NOT_FOUND if absent else Exit.OK
 
 
 def _show(session: Session, rows: Sequence[dict[str, Any]], parts: Sequence[str]) -> None:
@@ -90,10 +91,3 @@ def _of(sightings: Sequence[Any], parts: Sequence[str], roles: Mapping[str, tupl
         elif one.state == "present":
             found[one.part] = True
     return found
-
-
-async def _missing(target: Target, wanted: Sequence[Digest]) -> set[Digest]:
-    from nlctl.remote import client
-
-    async with client(target) as remote:
-        return set(await remote.missing(wanted))

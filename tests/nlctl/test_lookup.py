@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nlctl.conftest import PROGRAM, Cli, Done
+from tests.nlctl.conftest import PROGRAM, Cli, Done, items
 from tests.nlctl.documents import valid
 
 NOWHERE = f"{'0' * 63}1/1"
@@ -164,6 +164,32 @@ class TestStat:
         assert row.split()[3:5] == ["yes", "yes"]
         item = valid(cluster("cas", "stat", action, "-o", "json").document)["items"][0]
         assert (item["present"], item["tiers"]) == (True, None)
+
+    def test_a_pipe_gets_the_answer_without_the_library_that_costs_more_than_it(
+        self, cluster: Cli, action: str
+    ) -> None:
+        """Statement 4."""
+        script = """if True:
+            import sys
+            from nlctl.__main__ import main
+            code = main()
+            print(code, *sys.modules)
+        """
+        done = subprocess.run(
+            [PROGRAM.with_name("python"), "-c", script, "cas", "stat", action, NOWHERE],
+            env={**os.environ, "XDG_STATE_HOME": str(cluster.home / "state")},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        there, absent, loaded = done.stdout.splitlines()
+        assert (there.split()[1], absent.split()[1], loaded.split()[0]) == ("yes", "no", "3")
+        assert not {"grpc", "google.protobuf", "asyncio"} & set(loaded.split())
+
+    def test_more_digests_than_one_frame_holds_are_asked_for_as_well(self, cluster: Cli, action: str) -> None:
+        others = [f"{number:064x}/1" for number in range(1, 200)]
+        found = items(cluster, "cas", "stat", action, *others, code=3)
+        assert [one["present"] for one in found] == [True, *[False] * 199]
 
 
 class TestTree:
