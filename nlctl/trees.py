@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nlserver.proto import remote_execution_pb2 as re_pb
-from nlserver.reapi.digest import Digest, digest_of
+from nlserver.reapi.digest import Digest, digest_of, digests_of
 from nlserver.reapi.tree import MOST_NODES
 
 from nlctl.faults import TOO_LARGE, Fault, fix
@@ -27,8 +27,8 @@ class Loaded:
 
     def files(self) -> dict[Digest, None]:
         """The digests of all files, each once."""
-        function = self.root.function
-        return {digest_of(node.digest, function): None for one in self.directories.values() for node in one.files}
+        found = (node.digest for one in self.directories.values() for node in one.files)
+        return dict.fromkeys(digests_of(found, self.root.function))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def totals(tree: Loaded, missing: Collection[Digest] = ()) -> dict[Digest, Total
 
 
 def _total(found: re_pb.Directory, below: list[Total], missing: Collection[Digest], digest: Digest) -> Total:
-    files = [digest_of(node.digest, digest.function) for node in found.files]
+    files = digests_of((node.digest for node in found.files), digest.function)
     total = Total(
         files=len(files) + sum(one.files for one in below),
         directories=len(below) + sum(one.directories for one in below),

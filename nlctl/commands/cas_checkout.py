@@ -80,21 +80,33 @@ def _free(directory: Path) -> None:
 
 
 async def _written(session: Session, wanted: Digest, directory: Path, *, dry: bool) -> tuple[Loaded, Total]:
+    from nlserver.store import Missing
+
     from nlctl import objects
     from nlctl.remote import client
     from nlctl.trees import totals
 
     async with client(session.target(), wanted.function) as remote:
         tree = await objects.tree(remote, wanted)
-        missing = [*tree.absent, *await remote.missing(tree.files())]
-        if missing:
-            raise _incomplete(missing)
+        if tree.absent or dry:
+            await _complete(remote, tree)
         total = totals(tree)[tree.root]
         if not dry:
             session.ui.waiting(f"fetching {total.files} files, {human_bytes(total.size_bytes)}")
-            await _lay_out(remote, tree, directory)
+            try:
+                await _lay_out(remote, tree, directory)
+            except Missing:
+                # All that is missing says more than what was met first.
+                await _complete(remote, tree)
+                raise
             session.ui.waiting("")
         return tree, total
+
+
+async def _complete(remote: Client, tree: Loaded) -> None:
+    missing = [*tree.absent, *await remote.missing(tree.files())]
+    if missing:
+        raise _incomplete(missing)
 
 
 async def _lay_out(remote: Client, tree: Loaded, directory: Path) -> None:

@@ -265,24 +265,29 @@ class Blobs:
             acceptable_compressors=[_ZSTD] if self._compresses else [],
         )
         answer = await self._channel.unary(methods.BATCH_READ, request, self._timeout)
+        # One job for all: a thread that hashes gives the interpreter up and gets it back late, and so for each blob.
+        total = sum(digest.size_bytes for digest in digests)
+        found.update(await off_loop(total, self._opened, answer, function))
+
+    def _opened(self, answer: re_pb.BatchReadBlobsResponse, function: Function) -> dict[Digest, bytes | Error]:
+        """What a batch brought: verified bytes, or an Error."""
+        found: dict[Digest, bytes | Error] = {}
         for one in answer.responses:
             digest = digest_of(one.digest, function)
             if one.status.code:
                 found[digest] = self._streams.verdict(error_of(one.status, self._channel.where), digest)
             else:
-                found[digest] = await self._plain(digest, one.data, one.compressor)
+                found[digest] = self._plain(digest, one.data, one.compressor)
+        return found
 
-    async def _plain(self, digest: Digest, data: bytes, compressor: int) -> bytes | Error:
+    def _plain(self, digest: Digest, data: bytes, compressor: int) -> bytes | Error:
         """The verified blob of an answer."""
         if compressor == _ZSTD and self._compresses:
             try:
-                data = await off_loop(
-                    digest.size_bytes, decompress, data, Compressor.ZSTD, digest.size_bytes, Code.DATA_LOSS
-                )
+                data = decompress(data, Compressor.ZSTD, digest.size_bytes, Code.DATA_LOSS)
             except Error as error:
                 return error
-        made = await off_loop(len(data), of, data, digest.function)
-        return data if made == digest else self._streams.damaged(digest)
+        return data if of(data, digest.function) == digest else self._streams.damaged(digest)
 
     async def write_batch(self, blobs: Sequence[tuple[Digest, bytes]]) -> list[Error | None]:
         """For each, in order, None or an Error; together within `batch_limit` (REAPI v2, BatchUpdateBlobs).

@@ -9,12 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Final
 
 from nlserver.errors import Code, Error, invalid
+from nlserver.fs import write_all
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi.action import resolved
 from nlserver.reapi.digest import Digest, Function, digest_of
@@ -123,17 +125,17 @@ class Place:
     def file(self, path: str, *, executable: bool) -> Iterator[int]:
         """A descriptor to write a file with, which takes its name when the block ends well. Raises Error."""
         parent, _, name = path.rpartition("/")
-        temporary = _temporary(name)
-        with self._inside(parent) as fd, _failing(path):
-            own = os.open(temporary, _NEW, 0o777 if executable else 0o666, dir_fd=fd)
-            try:
-                yield own
-            except BaseException:
-                _forget(fd, temporary)
-                raise
-            finally:
-                os.close(own)
-            _put(fd, temporary, name)
+        with self._inside(parent) as fd, _failing(path), _written(fd, name, executable=executable) as own:
+            yield own
+
+    def write(self, contents: Iterable[tuple[OutputFile, bytes]]) -> None:
+        """Write whole files, fastest those of one directory after each other. Raises Error."""
+        for parent, files in groupby(contents, key=lambda one: one[0].path.rpartition("/")[0]):
+            with self._inside(parent) as fd:
+                for file, data in files:
+                    name = file.path.rpartition("/")[2]
+                    with _failing(file.path), _written(fd, name, executable=file.executable) as own:
+                        write_all(own, [data])
 
     @contextmanager
     def _inside(self, path: str) -> Iterator[int]:
@@ -154,6 +156,21 @@ def _entered(fd: int, name: str) -> int:
     with suppress(FileExistsError):
         os.mkdir(name, dir_fd=fd)
     return os.open(name, _DIRECTORY, dir_fd=fd)
+
+
+@contextmanager
+def _written(fd: int, name: str, *, executable: bool) -> Iterator[int]:
+    """A descriptor of a file of this directory, which takes its name when the block ends well."""
+    temporary = _temporary(name)
+    own = os.open(temporary, _NEW, 0o777 if executable else 0o666, dir_fd=fd)
+    try:
+        yield own
+    except BaseException:
+        _forget(fd, temporary)
+        raise
+    finally:
+        os.close(own)
+    _put(fd, temporary, name)
 
 
 def _temporary(name: str) -> str:

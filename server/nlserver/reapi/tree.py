@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from nlserver.errors import Code, Error, invalid
 from nlserver.proto import remote_execution_pb2 as re_pb
-from nlserver.reapi.digest import EMPTY, Digest, Function, digest_of, is_empty, of
+from nlserver.reapi.digest import EMPTY, Digest, Function, digest_of, digests_of, is_empty, of
 from nlserver.reapi.wire import field, records
 
 MOST_NODES: Final = 1_000_000
@@ -132,10 +132,8 @@ def check_directory(found: re_pb.Directory, function: Function = Function.SHA256
         if name in seen:
             raise invalid(f"the name {name!r} occurs twice in a directory")
         seen.add(name)
-    for file in found.files:
-        digest_of(file.digest, function)
-    for below in found.directories:
-        digest_of(below.digest, function)
+    digests_of((node.digest for node in found.files), function)
+    digests_of((node.digest for node in found.directories), function)
     for link in found.symlinks:
         check_target(link.name, link.target)
 
