@@ -2,13 +2,14 @@
 
 _nlctl_commands() {
     case "$1" in
-        '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac doctor bench config connect bazelrc context top metrics support version explain help man completion' ;;
+        '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac doctor bench config image connect bazelrc context top metrics support version explain help man completion' ;;
         'cas') REPLY='get put stat missing tree why ls du checkout diff cp verify heal rm' ;;
         'action') REPLY='show inputs diff replay determinism local run' ;;
         'ac') REPLY='put rm ls diff get check' ;;
         'workers') REPLY='ls show drain cordon uncordon add kill match logs' ;;
         'ops') REPLY='ls show watch cancel' ;;
         'config') REPLY='validate new show diff explain schema migrate render edit undo' ;;
+        'image') REPLY='build' ;;
         'queue') REPLY='ls show explain' ;;
         'context') REPLY='ls show use add rm rename export import' ;;
         'support') REPLY='bundle show' ;;
@@ -81,6 +82,7 @@ _nlctl_options() {
         'config render') REPLY='--to --out --workers --cas-size --image -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config edit') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config undo') REPLY='-n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'image build') REPLY='--base --tag --wheels --fresh -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'connect') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'bazelrc') REPLY='--write --check -n --dry-run --config --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'context show') REPLY='--no-ask -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -238,6 +240,9 @@ _nlctl_value() {
         'config render --image') REPLY='?' ;;
         'config render --name') REPLY='@contexts' ;;
         'config edit --name') REPLY='@contexts' ;;
+        'image build --base') REPLY='?' ;;
+        'image build --tag') REPLY='?' ;;
+        'image build --wheels') REPLY='files' ;;
         'connect --name') REPLY='@contexts' ;;
         'bazelrc --config') REPLY='?' ;;
         'bazelrc --name') REPLY='@contexts' ;;

@@ -313,6 +313,9 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "config_edit", "A config in your editor, judged before it counts", SETUP, frozenset({"--name"})
     ),
     ("config", "undo"): Leaf("config_undo", "Take back what nlctl wrote into files", SETUP),
+    ("image", "build"): Leaf(
+        "image_build", "Build the image that holds every part", SETUP, frozenset({"--base", "--tag", "--wheels"})
+    ),
     ("connect",): Leaf(
         "connect", "What a build client needs to use this cluster", SETUP, frozenset({"--name"}), level=Level.STANDARD
     ),
@@ -386,6 +389,7 @@ GROUPS: Final[dict[str, str]] = {
     "workers": "The machines that run actions",
     "ops": "Executions: what clients asked to be run",
     "config": "Config files: writing, judging, explaining, comparing",
+    "image": "The image that runs parts in containers",
     "queue": "What waits for a worker, and why",
     "context": "Clusters by name: those here, and servers elsewhere",
     "support": "Bundles for those who help",

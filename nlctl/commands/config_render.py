@@ -31,7 +31,7 @@ def command(
     out: Annotated[str, typer.Option(help="The directory to write into.")] = ".",
     workers: Annotated[int | None, typer.Option(help="How many; as the cluster has, or 3.", min=0, max=500)] = None,
     cas_size: Annotated[str | None, typer.Option(help="Most that the CAS keeps; as the cluster's, or 10gb.")] = None,
-    image: Annotated[str, typer.Option(help="The image that holds nlserver.")] = f"nlserver:{VERSION}",
+    image: Annotated[str, typer.Option(help="The image that holds nlserver.")] = f"nlctl:{VERSION}",
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say which files.")] = False,
     name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "",
 ) -> int:

@@ -18,7 +18,7 @@ from tests.nlctl.conventions.many import Ended, ended
 from tests.nlctl.documents import valid
 
 CODES = {int(one) for one in Exit}
-STARTS = {("up",), ("lab", "start"), ("lab", "tour")}
+STARTS = {("up",), ("image", "build"), ("lab", "start"), ("lab", "tour")}
 """They do what they say where nothing runs, and are tested by themselves."""
 AWKWARD = [{"GITHUB_ACTIONS": "true"}, {"TERM": "dumb", "CI": "true"}, {"NO_COLOR": "1", "PYTHONIOENCODING": "ascii"}]
 STREAMS = {"logs", "events"}

@@ -1,0 +1,86 @@
+#!/bin/sh
+# Makes a Docker Engine answer on this machine, and a base image for ours: Debian with Python, by debootstrap, because
+# no registry is within reach of the tests. What is there already stays; `start-docker.sh stop` ends what this started.
+set -eu
+cd "$(dirname "$0")/.."
+ROOT=${NLCTL_DOCKER_ROOT:-/var/tmp/nlctl-docker} # needs a real filesystem: overlay2 does not stack on itself
+PIDS=/run/nlctl-dockerd.pid
+LOG=/var/log/nlctl-dockerd.log
+BASE=nlctl-base
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        echo "start-docker: '$*' needs root; run it and try again" >&2
+        exit 1
+    fi
+}
+
+sdk() {
+    .venv/bin/python -c "import docker, sys; engine = docker.from_env(); $1" "$@"
+}
+
+answers() {
+    sdk 'engine.ping()' 2>/dev/null
+}
+
+stop() {
+    [ ! -f "$PIDS" ] || as_root sh -c "kill \$(cat $PIDS) && while kill -0 \$(cat $PIDS) 2>/dev/null; do sleep 0.1; done" || true
+}
+
+install() {
+    packages=""
+    for pair in dockerd:docker.io docker-compose:docker-compose debootstrap:debootstrap; do
+        command -v "${pair%:*}" >/dev/null || [ -x "/usr/sbin/${pair%:*}" ] || packages="$packages ${pair#*:}"
+    done
+    [ -n "$packages" ] || return 0
+    echo "start-docker: installing$packages"
+    export DEBIAN_FRONTEND=noninteractive
+    as_root apt-get update -qq
+    # shellcheck disable=SC2086
+    as_root apt-get install -y -qq --no-install-recommends $packages >/dev/null
+}
+
+start() {
+    echo "start-docker: starting dockerd, which logs to $LOG"
+    # Nothing of the machine's own network is changed: ports are published by the proxy, and containers that need the
+    # world are given the network of the machine.
+    as_root sh -c "mkdir -p '$ROOT' && exec setsid dockerd --host unix:///var/run/docker.sock --data-root '$ROOT' \
+        --pidfile $PIDS --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false \
+        >$LOG 2>&1 </dev/null &"
+    for _ in $(seq 300); do
+        ! answers || return 0
+        sleep 0.2
+    done
+    tail -n 20 "$LOG" >&2
+    echo "start-docker: dockerd does not answer" >&2
+    exit 1
+}
+
+make_base() {
+    tag=$(date +%Y-%m)
+    if sdk 'sys.exit(not engine.images.list(sys.argv[2]))' "$BASE:$tag"; then
+        return
+    fi
+    echo "start-docker: making $BASE:$tag"
+    scratch=$(mktemp -d)
+    trap 'as_root rm -rf "$scratch"' EXIT
+    as_root debootstrap --variant=minbase --include=python3,tini,ca-certificates bookworm "$scratch/root" \
+        http://deb.debian.org/debian >"$scratch/log" 2>&1 || { tail -n 20 "$scratch/log" >&2; exit 1; }
+    as_root tar -C "$scratch/root" --exclude=./dev --exclude=./proc --exclude=./sys --exclude='./var/cache/apt/*' \
+        --exclude='./var/lib/apt/lists/*' -cf "$scratch/base.tar" .
+    sdk 'engine.api.import_image_from_file(sys.argv[2], repository=sys.argv[3], tag=sys.argv[4])
+engine.images.get(":".join(sys.argv[3:5])).tag(sys.argv[3], "latest")' "$scratch/base.tar" "$BASE" "$tag"
+}
+
+case ${1:-start} in
+stop) stop ;;
+start)
+    install
+    answers || start
+    make_base
+    ;;
+esac

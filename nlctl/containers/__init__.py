@@ -1,0 +1,1 @@
+"""The Docker Engine: what we ask of it and what it says."""
