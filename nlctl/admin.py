@@ -6,6 +6,7 @@ An endpoint is `grpc://HOST:PORT`, an Address with the files that open it, or th
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -132,6 +133,28 @@ class HealthFacts:
 
 
 @dataclass(frozen=True)
+class ProcessFacts:
+    """One of the processes of a server; `stuck` tells that it serves and gave no sign of life for long."""
+
+    pid: int
+    restarts: int
+    stuck: bool
+
+
+@dataclass(frozen=True)
+class PartFacts:
+    """What a server says of itself. `ahead_seconds` is by how much its clock is ahead of ours at least, below 0 when it
+    is behind; None of a server that does not tell.
+    """
+
+    version: str
+    pid: int
+    health: Sequence[HealthFacts]
+    processes: Sequence[ProcessFacts]
+    ahead_seconds: float | None
+
+
+@dataclass(frozen=True)
 class Overview:
     """Everything at one time. `queued` are the oldest of the `queue_length` operations that wait, oldest first."""
 
@@ -140,6 +163,27 @@ class Overview:
     workers: Sequence[WorkerFacts]
     queued: Sequence[OperationFacts]
     queue_length: int
+
+
+def part(endpoint: str) -> PartFacts:
+    """What the server at this endpoint says of itself. Raises Error."""
+    from nlserver.proto import admin_pb2
+
+    with Admin(endpoint) as admin:
+        before = time.time()
+        said = admin.call("GetPart", admin_pb2.GetPartRequest())
+        after = time.time()
+    ahead = None
+    if said.HasField("now"):
+        now = _seconds(said.now)
+        ahead = max(now - after, 0.0) + min(now - before, 0.0)
+    return PartFacts(
+        said.version,
+        said.pid,
+        [HealthFacts(one.name, one.ok, one.message) for one in said.health],
+        [ProcessFacts(one.pid, one.restarts, one.stuck) for one in said.processes],
+        ahead,
+    )
 
 
 def workers(endpoint: str) -> list[WorkerFacts]:

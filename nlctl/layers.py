@@ -82,14 +82,14 @@ class Entry:
         return Digest(match[1], int(match[2]), function) if match else None
 
 
-def trace(sockets: Mapping[str, str | Path], digest: Digest) -> list[Sighting]:
+def trace(sockets: Mapping[str, str | Path], digest: Digest, layer_seconds: float = _LAYER_SECONDS) -> list[Sighting]:
     """What every layer of every part says of a blob, part by part. A part that is silent is one sighting."""
     from nlserver.proto import admin_pb2
 
     request = admin_pb2.TraceBlobRequest(
         digest=_message(digest),
         digest_function=int(digest.function),  # type: ignore[arg-type]
-        timeout_seconds=_LAYER_SECONDS,
+        timeout_seconds=layer_seconds,
     )
 
     def ask(part: str, admin: Admin) -> list[Sighting]:
@@ -136,12 +136,17 @@ def named(known: Sequence[Layer], asked: str) -> Layer:
 
 def read(socket: str | Path, path: str, digest: Digest) -> Iterator[bytes]:
     """The bytes that a layer holds for a digest, in chunks. Raises Error, NOT_FOUND when it holds none."""
+    with Admin(str(socket)) as admin:
+        yield from read_of(admin, path, digest)
+
+
+def read_of(admin: Admin, path: str, digest: Digest) -> Iterator[bytes]:
+    """As `read`, over a connection that stays open."""
     from nlserver.proto import admin_pb2
 
     request = admin_pb2.ReadBlobRequest(store=path, digest=_message(digest), digest_function=int(digest.function))  # type: ignore[arg-type]
-    with Admin(str(socket)) as admin:
-        for page in admin.stream("ReadBlob", request):
-            yield page.data
+    for page in admin.stream("ReadBlob", request):
+        yield page.data
 
 
 def remove(socket: str | Path, path: str, digest: Digest) -> bool:

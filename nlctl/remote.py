@@ -18,8 +18,8 @@ async def client(target: Target, function: Function = Function.SHA256) -> AsyncI
     """A client for this target, closed on leaving."""
     token = target.access.token()
     async with Client(
-        cas=_endpoint(target.cas, target.access),
-        executor=_endpoint(target.executor, target.access),
+        cas=endpoint(target.cas, target.access),
+        executor=endpoint(target.executor, target.access),
         instance_name=target.instance,
         function=function,
         headers=(("authorization", f"Bearer {token}"),) if token else (),
@@ -27,8 +27,11 @@ async def client(target: Target, function: Function = Function.SHA256) -> AsyncI
         yield made
 
 
-def _endpoint(url: str, access: Access) -> EndpointSpec | str:
-    """The address alone says that TLS trusts what this system trusts; files say it better."""
+def endpoint(url: str, access: Access) -> EndpointSpec | str:
+    """How a client is told of a server.
+
+    The address alone says that TLS trusts what this system trusts; files say it better.
+    """
     if not Address(url, access).secure or not access.has_tls_files:
         return url
     files = TlsSpec(ca_file=access.ca_file, cert_file=access.cert_file, key_file=access.key_file)

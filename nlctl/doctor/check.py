@@ -26,6 +26,7 @@ AREAS: Final = (
     "storage",
     "client",
     "security",
+    "speed",
 )
 """In the order in which they are shown; `config` asks no server."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,10 +13,12 @@ from nlserver.errors import Error
 
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import Finding, Verdict, skipped, unknown
+from nlctl.doctor.patience import within
 from nlctl.doctor.site import Site
 from nlctl.faults import Fault
 
 _AT_ONCE: Final = 8
+_THREADS: Final = 32
 _BLOCKING: Final = (Verdict.FAILED, Verdict.UNKNOWN)
 
 
@@ -58,6 +61,8 @@ def closure(wanted: Sequence[Check], every: Mapping[str, Check]) -> list[Check]:
 async def examine(site: Site, checks: Sequence[Check], told: Callable[[Outcome], None]) -> list[Outcome]:
     """Run these checks, which include what they build on; the outcomes in their order, and each when it is there."""
     gate = asyncio.Semaphore(_AT_ONCE)
+    # Looks ask many parts at a time, each from a thread of its own.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=_THREADS))
     under_way: dict[str, asyncio.Task[Outcome]] = {}
 
     async def one(check: Check) -> Outcome:
@@ -79,7 +84,7 @@ async def examine(site: Site, checks: Sequence[Check], told: Callable[[Outcome],
 async def _run(site: Site, check: Check) -> Outcome:
     begin = time.monotonic()
     try:
-        async with asyncio.timeout(check.seconds):
+        async with within(check.seconds):
             facts = await check.look(site)
         findings = tuple(check.judge(facts))
         assert findings, check.id

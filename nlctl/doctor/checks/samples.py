@@ -1,0 +1,241 @@
+"""Whether the CAS holds what it lists, and for how long blobs stay."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from nlctl import layers
+from nlctl.admin import Admin
+from nlctl.doctor.check import Check, NotHere
+from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.site import Site
+from nlctl.faults import fix
+from nlctl.registry import Level
+
+if TYPE_CHECKING:
+    from nlserver.reapi.digest import Digest
+
+    from nlctl.layers import Layer
+
+_LISTED: Final = 2000
+_SAMPLE: Final = 16
+_LARGEST: Final = 1 << 20
+_HOUR_SECONDS: Final = 3600.0
+_LEAST_HOURS: Final = 2.0
+_NEARLY_FULL: Final = 0.98
+_PLAIN: Final = frozenset(
+    ("filesystem", "memory", "fast_slow", "verify", "existence_cache", "cache_metrics", "ref_store")
+)
+"""The kinds of stores that keep blobs as they are."""
+_FUNCTIONS: Final = (1, 9)
+"""SHA256 and BLAKE3: digests of 64 digits, of which a key does not tell the function."""
+
+
+class Sample(NamedTuple):
+    """What became of blobs that a store lists: how many were read, those of other bytes, those that are not there."""
+
+    layer: str
+    read: int
+    corrupt: Sequence[str] = ()
+    absent: Sequence[str] = ()
+
+
+async def _sample(site: Site) -> Sample:
+    sockets = await site.sockets()
+    layer = _home(await site.layers())
+    if layer is None:
+        raise NotHere("no part here keeps blobs that can be listed")
+    return await asyncio.to_thread(_read, sockets[layer.part], layer)
+
+
+def _home(known: Sequence[Layer]) -> Layer | None:
+    """A layer of the CAS that lists blobs, below none that gives them other bytes."""
+    theirs = [one for one in known if one.part == "cas" and "cas" in one.roles]
+    changed = tuple(f"{one.path}/" for one in theirs if one.kind not in _PLAIN)
+    fit = [one for one in theirs if one.can_list and one.kind in _PLAIN and not one.path.startswith(changed)]
+    return fit[0] if fit else None
+
+
+def _read(socket: Path, layer: Layer) -> Sample:
+    from nlserver.errors import Code, Error
+    from nlserver.reapi.digest import Function, of
+
+    prefix = "" if (layer.values or 0) <= _LISTED else f"{random.randrange(256):02x}"  # noqa: S311 - a sample
+    entries = layers.entries(socket, layer.path, prefix, _LISTED)
+    digests = [one for entry in entries if (one := entry.digest(Function.SHA256)) and one.size_bytes <= _LARGEST]
+    chosen = random.sample(digests, min(_SAMPLE, len(digests)))
+    corrupt, absent = [], []
+    with Admin(str(socket)) as admin:
+        for digest in chosen:
+            try:
+                data = b"".join(layers.read_of(admin, layer.path, digest))
+            except Error as error:
+                if error.code is Code.NOT_FOUND and _is_listed(socket, layer, digest):
+                    absent.append(digest.written)
+                elif error.code is Code.DATA_LOSS:
+                    corrupt.append(digest.written)
+                continue
+            if not any(of(data, Function(one)).hash == digest.hash for one in _FUNCTIONS):
+                corrupt.append(digest.written)
+    return Sample(layer.name, len(chosen), corrupt, absent)
+
+
+def _is_listed(socket: Path, layer: Layer, digest: Digest) -> bool:
+    """Whether the store still says that it has it: what was evicted meanwhile is no longer listed."""
+    key = f"{digest.hash}-{digest.size_bytes}"
+    return bool(layers.entries(socket, layer.path, key, 1))
+
+
+async def _shared(site: Site) -> Sample:
+    return await site.once("sample", lambda: _sample(site))
+
+
+def judge_bytes(sample: Sample) -> Iterable[Finding]:
+    """Whether the bytes are those that the digests say."""
+    if not sample.corrupt:
+        return [ok(f"{sample.read} sampled blobs have the right bytes")]
+    first = sample.corrupt[0]
+    return [
+        Finding(
+            Verdict.FAILED,
+            f"{len(sample.corrupt)} of {sample.read} sampled blobs of {sample.layer} have other bytes than they should",
+            "a disk, or somebody who wrote into the store's directory, changed them; readers refuse them",
+            tuple(Evidence(one, "hashes to something else", "ReadBlob") for one in sample.corrupt[:5]),
+            (
+                fix("put it back from the tier that has it", "nlctl", "cas", "heal", first),
+                fix("look at all of them", "nlctl", "cas", "verify", "--all"),
+            ),
+        )
+    ]
+
+
+def judge_presence(sample: Sample) -> Iterable[Finding]:
+    """Whether what the store lists is on its disk."""
+    if not sample.absent:
+        return [ok(f"{sample.read} sampled blobs are where the store lists them")]
+    part = sample.layer.partition(":")[0]
+    return [
+        Finding(
+            Verdict.FAILED,
+            f"{sample.layer} lists {len(sample.absent)} of {sample.read} sampled blobs and cannot read them",
+            "their files went away behind the store's back: clients do not upload what they are told is there",
+            tuple(Evidence(one, "listed, and not found", "ListBlobs, ReadBlob") for one in sample.absent[:5]),
+            (
+                fix("put it back from the tier that has it", "nlctl", "cas", "heal", sample.absent[0]),
+                fix("let the store count again", "nlctl", "restart", part),
+            ),
+        )
+    ]
+
+
+class Turnover(NamedTuple):
+    """One store: what it holds of what it may, and the bytes that it evicted within the last hour."""
+
+    name: str
+    size_bytes: int
+    max_bytes: int
+    evicted_bytes: int
+
+
+async def _turnovers(site: Site) -> Sequence[Turnover]:
+    sockets = await site.sockets()
+    known = [one for one in await site.layers() if one.max_bytes and one.size_bytes is not None]
+    since = time.time() - _HOUR_SECONDS
+    parts = {one.part for one in known}
+    evicted = await asyncio.gather(*(asyncio.to_thread(_evicted, str(sockets[part]), since) for part in parts))
+    by_part = dict(zip(parts, evicted, strict=True))
+    unique = {one.facts.get("content_path", one.name): one for one in known}
+    return [
+        Turnover(one.name, one.size_bytes or 0, one.max_bytes, by_part[one.part].get(one.path, 0))
+        for one in unique.values()
+    ]
+
+
+def _evicted(socket: str, since: float) -> dict[str, int]:
+    """Bytes by the path of the layer that gave them up."""
+    from google.protobuf.timestamp_pb2 import Timestamp
+    from nlserver.proto import admin_pb2
+
+    found: dict[str, int] = {}
+    request = admin_pb2.ListEvictionsRequest(since=Timestamp(seconds=int(since)))
+    with Admin(socket) as admin:
+        for page in admin.stream("ListEvictions", request):
+            for one in page.evictions:
+                found[one.store] = found.get(one.store, 0) + one.size_bytes
+    return found
+
+
+def judge_turnover(found: Sequence[Turnover]) -> Iterable[Finding]:
+    """Whether stores hold what an hour brings several times over."""
+    short = [one for one in found if one.evicted_bytes * _LEAST_HOURS > one.max_bytes]
+    if short:
+        return [
+            Finding(
+                Verdict.WARNING,
+                f"{one.name} replaces all that it holds every {60 * one.max_bytes / one.evicted_bytes:.0f} minutes",
+                "a build that runs longer than that, or comes back later, finds nothing of what it uploaded",
+                (
+                    Evidence("evicted", f"{one.evicted_bytes} bytes in an hour", "eviction journal"),
+                    Evidence("max_bytes", str(one.max_bytes), "ListStores"),
+                ),
+                (fix("give it more room", "nlctl", "up", "--cas-size", "50gb"),),
+            )
+            for one in short
+        ]
+    full = [one for one in found if one.size_bytes > _NEARLY_FULL * one.max_bytes]
+    if full:
+        names = ", ".join(one.name for one in full)
+        because = "a full store is a cache at work; it matters when what it evicts is still needed"
+        shares = tuple(Evidence(one.name, f"{one.size_bytes / one.max_bytes:.0%}", "ListStores") for one in full)
+        return [Finding(Verdict.INFO, f"full, and evicting as blobs come: {names}", because, shares)]
+    return [
+        ok(
+            f"{len(found)} stores have room",
+            *(Evidence(one.name, f"{one.size_bytes / one.max_bytes:.0%}", "ListStores") for one in found),
+        )
+    ]
+
+
+CHECKS: Final = (
+    Check(
+        "NLD-STO-03",
+        "storage",
+        "blobs have the bytes that their digests say",
+        Level.ADMIN,
+        "up to 16 blobs of the CAS by chance, of at most 1 MiB, read from its own layer and hashed",
+        "failed: other bytes",
+        "`cas heal`; `cas verify --all`",
+        _shared,
+        judge_bytes,
+        needs=("NLD-CAS-01", "NLD-PRC-01"),
+    ),
+    Check(
+        "NLD-STO-04",
+        "storage",
+        "blobs are where the CAS lists them",
+        Level.ADMIN,
+        "the same blobs: listed, and not found when they are read",
+        "failed: the index is stale",
+        "`cas heal`, then restart that part",
+        _shared,
+        judge_presence,
+        needs=("NLD-CAS-01", "NLD-PRC-01"),
+    ),
+    Check(
+        "NLD-STO-06",
+        "storage",
+        "stores hold more than an hour brings",
+        Level.ADMIN,
+        "max_bytes and fill of each store beside the bytes that it evicted within the last hour",
+        "warning: all is replaced within two hours; info: full",
+        "a larger max_bytes",
+        _turnovers,
+        judge_turnover,
+        needs=("NLD-PRC-01",),
+    ),
+)
