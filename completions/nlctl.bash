@@ -70,7 +70,7 @@ _nlctl_options() {
         'ac diff') REPLY='--times --blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'ac get') REPLY='-O --out --from --blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'ac check') REPLY='--blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
-        'doctor') REPLY='--check --skip --list --strict --report --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'doctor') REPLY='--check --skip --list --strict -w --watch --every --report --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor config') REPLY='--strict --format --for --set --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor object') REPLY='--blake3 --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'bench') REPLY='--target --line --size --duration --count -j --jobs --rounds --loaders --rate --compressible --blobs --save --compare --max-regress --plot -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -201,6 +201,7 @@ _nlctl_value() {
         'ac get --from') REPLY='?' ;;
         'doctor --check') REPLY='?' ;;
         'doctor --skip') REPLY='?' ;;
+        'doctor --every') REPLY='?' ;;
         'doctor --report') REPLY='files' ;;
         'doctor --name') REPLY='@contexts' ;;
         'doctor config --format') REPLY='?' ;;

@@ -71,7 +71,7 @@ _nlctl_own() {
         'ac diff') found=('--times:Compare workers and times, too.' '--blake3:Hashes are BLAKE3 where the text does not say.') ;;
         'ac get') found=('-O:Write the serialised result here.' '--out:Write the serialised result here.' '--from:Ask this layer alone: PART:STORE/LAYER.' '--blake3:Hashes are BLAKE3 where the text does not say.') ;;
         'ac check') found=('--blake3:Hashes are BLAKE3 where the text does not say.') ;;
-        'doctor') found=('--check:Only this check, and what it builds on.' '--skip:Leave this check or area out.' '--list:List the checks and run none.' '--strict:Warnings count as failures.' '--report:Also write everything into this Markdown file.' '--name:Which cluster; the latest one.') ;;
+        'doctor') found=('--check:Only this check, and what it builds on.' '--skip:Leave this check or area out.' '--list:List the checks and run none.' '--strict:Warnings count as failures.' '-w:Look again and again; q or Ctrl-C ends it.' '--watch:Look again and again; q or Ctrl-C ends it.' '--every:With --watch: the pause between two looks. [default: 10s]' '--report:Also write everything into this file: .html or .md.' '--name:Which cluster; the latest one.') ;;
         'doctor config') found=('--strict:Warnings are failures.' '--format:text, github (annotations) or sarif. [default: text]' '--for:nlserver, or nativelink for its stricter rules. [default: nlserver]' '--set:NAME=VALUE, as in the environment.' '--name:Which cluster; the latest one.') ;;
         'doctor object') found=('--blake3:Hashes are BLAKE3 where the text does not say.' '--name:Which cluster; the latest one.') ;;
         'bench') found=('--target:[NAME=]URL of a server; several are measured side by side.' '--line:Only lines that match, such as '\''read-*'\''; may be repeated.' '--size:cas: blobs of this size only; may be repeated.' '--duration:How long a round is. [default: 1s]' '--count:Calls of a round, in place of its length.' '-j:Calls at a time.' '--jobs:Calls at a time.' '--rounds:How many rounds. [default: 3]' '--loaders:How many load processes; one for two cores.' '--rate:Calls a second of the open loop; by default half of what the slowest can.' '--compressible:Share of each blob that is zeros.' '--blobs:startup: blobs in the full store. [default: 20000]' '--save:Keep the result under this name, or as this path.' '--compare:Show the change since the result of this name or path.' '--max-regress:With --compare: the largest loss that is no failure. [default: 10%]' '--plot:Draw the result into this SVG file.') ;;
@@ -206,6 +206,7 @@ _nlctl_value() {
         'ac get --from') REPLY='?' ;;
         'doctor --check') REPLY='?' ;;
         'doctor --skip') REPLY='?' ;;
+        'doctor --every') REPLY='?' ;;
         'doctor --report') REPLY='files' ;;
         'doctor --name') REPLY='@contexts' ;;
         'doctor config --format') REPLY='?' ;;

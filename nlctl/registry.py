@@ -254,7 +254,7 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "doctor",
         "What is wrong, the evidence, and the fix",
         LOOK,
-        frozenset({"--check", "--skip", "--report", "--name"}),
+        frozenset({"--check", "--skip", "--every", "--report", "--name"}),
         level=Level.STANDARD,
     ),
     ("doctor", "config"): Leaf(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nlctl.arguments import seconds
 from nlctl.exits import Exit
 from nlctl.session import Session
 from nlctl.ui import Column
@@ -24,6 +25,8 @@ Examples:
   nlctl doctor network workers
   nlctl --endpoint grpc://cache.example:9092 doctor
   nlctl doctor --check NLD-SHR-01 -v
+  nlctl doctor --watch --every 30s
+  nlctl doctor --report doctor.html
   nlctl doctor -o json | jq '.items[] | select(.status == "failed")'
 \b
 Exit status: 0 nothing failed, 4 nothing could be reached, 5 something failed (with --strict also warnings)
@@ -48,7 +51,11 @@ def command(
     skip: Annotated[list[str] | None, typer.Option(help="Leave this check or area out.")] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the checks and run none.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings count as failures.")] = False,
-    report: Annotated[Path | None, typer.Option(help="Also write everything into this Markdown file.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again and again; q or Ctrl-C ends it.")] = False,
+    every: Annotated[str, typer.Option(help="With --watch: the pause between two looks.")] = "10s",
+    report: Annotated[
+        Path | None, typer.Option(help="Also write everything into this file: .html or .md.", metavar="FILE")
+    ] = None,
     name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "",
 ) -> int:
     """Examine a cluster or any server: what is wrong, the evidence, why, and the fix.
@@ -62,15 +69,51 @@ def command(
         rows = [{"id": c.id, "area": c.area, "level": c.level, "title": c.title, "probe": c.probe} for c in chosen]
         session.ui.items("nlctl.doctor.checks/v1", rows, _LISTED)
         return Exit.OK
-    begin = time.monotonic()
-    outcomes = session.wait_for(_examined(session, chosen, name))
-    _tell(session, outcomes, session.endpoint or f"context {session.chosen(name)}", time.monotonic() - begin)
+    where = session.endpoint or f"context {session.chosen(name)}"
     if report is not None:
-        from nlctl.doctor.report import markdown
-        from nlctl.launch.ledger import write
+        _check_suffix(report)
 
-        write(report, markdown(outcomes, f"Examination of {session.chosen(name)}"))
+    def look() -> tuple[list[Outcome], float]:
+        begin = time.monotonic()
+        found = session.wait_for(_examined(session, chosen, name, tells=not watch))
+        if report is not None:
+            _keep(report, found, where, time.monotonic() - begin)
+        return found, time.monotonic() - begin
+
+    if watch:
+        from nlctl.doctor.watching import watch as watching
+
+        outcomes = watching(session.ui, look, lambda verdict: _mark(session.ui, verdict), where, seconds(every))
+        return _exit(outcomes, strict=strict)
+    outcomes, spent = look()
+    _tell(session, outcomes, where, spent)
     return _exit(outcomes, strict=strict)
+
+
+def _check_suffix(path: Path) -> None:
+    """Raises Fault USAGE for a file of another kind."""
+    from nlctl.faults import USAGE, Fault, fix
+
+    if path.suffix not in (".html", ".md"):
+        raise Fault(USAGE, f"{path} is neither .html nor .md", fixes=[fix("write --report FILE.html or FILE.md")])
+
+
+def _keep(path: Path, outcomes: list[Outcome], where: str, spent: float) -> None:
+    from datetime import datetime
+
+    from nlctl.doctor.page import page
+    from nlctl.doctor.report import markdown
+    from nlctl.faults import UNREADABLE, Fault, fix
+    from nlctl.launch.ledger import write
+
+    title = f"Examination of {where}"
+    when = f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S %Z}"
+    text = page(outcomes, title, when, spent) if path.suffix == ".html" else markdown(outcomes, title)
+    try:
+        write(path, text)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Fault(UNREADABLE, f"{path} cannot be written", why=reason, fixes=[fix("check the path")]) from error
 
 
 def _chosen(areas: list[str] | tuple[str, ...], ids: list[str] | tuple[str, ...], skip: Any) -> list[Check]:
@@ -88,7 +131,7 @@ def _chosen(areas: list[str] | tuple[str, ...], ids: list[str] | tuple[str, ...]
     return [one for one in closure(wanted, known) if one.id not in skip and one.area not in skip]
 
 
-async def _examined(session: Session, checks: list[Check], name: str) -> list[Outcome]:
+async def _examined(session: Session, checks: list[Check], name: str, *, tells: bool) -> list[Outcome]:
     from nlctl.doctor.examination import examine
     from nlctl.doctor.site import opened
 
@@ -97,23 +140,24 @@ async def _examined(session: Session, checks: list[Check], name: str) -> list[Ou
     def tell(outcome: Outcome) -> None:
         nonlocal told
         told += 1
-        session.ui.waiting(f"{told} of {len(checks)} checks: {outcome.check.title}")
+        if tells:
+            session.ui.waiting(f"{told} of {len(checks)} checks: {outcome.check.title}")
 
     async with opened(session, name) as site:
         return await examine(site, checks, tell)
 
 
-def _tell(session: Session, outcomes: list[Outcome], where: str, seconds: float) -> None:
+def _tell(session: Session, outcomes: list[Outcome], where: str, spent: float) -> None:
     from nlctl import VERSION
     from nlctl.doctor import report
 
     ui = session.ui
     rows = [row for one in outcomes for row in one.documents()]
     if ui.structured or ui.format == "name" or ui.quiet:
-        ui.items("nlctl.doctor/v1", rows, _COLUMNS, facts={"duration_ms": round(seconds * 1000)})
+        ui.items("nlctl.doctor/v1", rows, _COLUMNS, facts={"duration_ms": round(spent * 1000)})
         return
     ui.text(f"nlctl {VERSION}, {where}, {len(outcomes)} checks")
-    for line in report.text(outcomes, lambda v: _mark(ui, v), seconds, verbose=bool(session.verbose)).splitlines():
+    for line in report.text(outcomes, lambda v: _mark(ui, v), spent, verbose=bool(session.verbose)).splitlines():
         ui.text(line)
 
 

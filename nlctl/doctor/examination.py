@@ -13,6 +13,7 @@ from nlserver.errors import Error
 
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import Finding, Verdict, skipped, unknown
+from nlctl.doctor.merging import merged
 from nlctl.doctor.patience import within
 from nlctl.doctor.site import Site
 from nlctl.faults import Fault
@@ -59,7 +60,10 @@ def closure(wanted: Sequence[Check], every: Mapping[str, Check]) -> list[Check]:
 
 
 async def examine(site: Site, checks: Sequence[Check], told: Callable[[Outcome], None]) -> list[Outcome]:
-    """Run these checks, which include what they build on; the outcomes in their order, and each when it is there."""
+    """Run these checks, which include what they build on; the outcomes in their order, and each when it is there.
+
+    What is proved by looking and concluded from a config as well is told once.
+    """
     gate = asyncio.Semaphore(_AT_ONCE)
     # Looks ask many parts at a time, each from a thread of its own.
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(max_workers=_THREADS))
@@ -78,7 +82,7 @@ async def examine(site: Site, checks: Sequence[Check], told: Callable[[Outcome],
     async with asyncio.TaskGroup() as group:
         for check in checks:
             under_way[check.id] = group.create_task(one(check))
-    return [task.result() for task in under_way.values()]
+    return merged([task.result() for task in under_way.values()])
 
 
 async def _run(site: Site, check: Check) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import time
@@ -153,7 +154,8 @@ def _words(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         return (error.reason or str(error)).replace("_", " ").lower()
     if isinstance(error, OSError):
-        return (error.strerror or str(error)).lower()
+        # What asyncio says itself names the address in place of the reason.
+        return (os.strerror(error.errno) if error.errno else str(error)).lower()
     return str(error)
 
 
