@@ -13,7 +13,7 @@ _nlctl_commands() {
         'queue') REPLY='ls show explain' ;;
         'context') REPLY='ls show use add rm rename export import' ;;
         'support') REPLY='bundle show' ;;
-        'doctor') REPLY='config object' ;;
+        'doctor') REPLY='bazel config object' ;;
         *) REPLY="" ;;
     esac
 }
@@ -71,6 +71,7 @@ _nlctl_options() {
         'ac get') REPLY='-O --out --from --blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'ac check') REPLY='--blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor') REPLY='--check --skip --list --strict -w --watch --every --report --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'doctor bazel') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor config') REPLY='--strict --format --for --set --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor object') REPLY='--blake3 --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'bench') REPLY='--target --line --size --duration --count -j --jobs --rounds --loaders --rate --compressible --blobs --save --compare --max-regress --plot -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -204,6 +205,7 @@ _nlctl_value() {
         'doctor --every') REPLY='?' ;;
         'doctor --report') REPLY='files' ;;
         'doctor --name') REPLY='@contexts' ;;
+        'doctor bazel --name') REPLY='@contexts' ;;
         'doctor config --format') REPLY='?' ;;
         'doctor config --for') REPLY='?' ;;
         'doctor config --set') REPLY='?' ;;
@@ -321,6 +323,7 @@ _nlctl_argument() {
         'cas verify') REPLY='@digests' ;;
         'cas heal') REPLY='@digests' ;;
         'cas rm') REPLY='@digests' ;;
+        'doctor bazel') REPLY='files' ;;
         'doctor config') REPLY='files' ;;
         'bench') REPLY='=cas ac exec mix startup' ;;
         'config validate') REPLY='files' ;;

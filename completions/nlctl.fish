@@ -25,7 +25,7 @@ function __nlctl_commands
         case 'support'
             printf '%s\t%s\n' bundle 'Gather what helps to find a fault' show 'What a bundle holds'
         case 'doctor'
-            printf '%s\t%s\n' config 'What is wrong with configs, for CI' object 'Why a blob is not found'
+            printf '%s\t%s\n' bazel 'What went wrong in a build, and what was slow' config 'What is wrong with configs, for CI' object 'Why a blob is not found'
     end
 end
 function __nlctl_options
@@ -134,6 +134,8 @@ function __nlctl_options
             printf '%s\t%s\n' --blake3 'Hashes are BLAKE3 where the text does not say.'
         case 'doctor'
             printf '%s\t%s\n' --check 'Only this check, and what it builds on.' --skip 'Leave this check or area out.' --list 'List the checks and run none.' --strict 'Warnings count as failures.' -w 'Look again and again; q or Ctrl-C ends it.' --watch 'Look again and again; q or Ctrl-C ends it.' --every 'With --watch: the pause between two looks. [default: 10s]' --report 'Also write everything into this file: .html or .md.' --name 'Which cluster; the latest one.'
+        case 'doctor bazel'
+            printf '%s\t%s\n' --name 'Which cluster; the latest one.'
         case 'doctor config'
             printf '%s\t%s\n' --strict 'Warnings are failures.' --format 'text, github (annotations) or sarif. [default: text]' --for 'nlserver, or nativelink for its stricter rules. [default: nlserver]' --set 'NAME=VALUE, as in the environment.' --name 'Which cluster; the latest one.'
         case 'doctor object'
@@ -395,6 +397,8 @@ function __nlctl_value
             echo 'files'
         case 'doctor --name'
             echo '@contexts'
+        case 'doctor bazel --name'
+            echo '@contexts'
         case 'doctor config --format'
             echo '?'
         case 'doctor config --for'
@@ -617,6 +621,8 @@ function __nlctl_argument
             echo '@digests'
         case 'cas rm'
             echo '@digests'
+        case 'doctor bazel'
+            echo 'files'
         case 'doctor config'
             echo 'files'
         case 'bench'

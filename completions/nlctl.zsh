@@ -14,7 +14,7 @@ _nlctl_commands() {
         'queue') found=('ls:What waits, by the properties asked' 'show:One queue in full, worker by worker' 'explain:Why an operation does not run, worker by worker') ;;
         'context') found=('ls:The clusters here and elsewhere' 'show:Where a context leads, and whether it answers' 'use:Make a context the current one' 'add:Give a server elsewhere a name' 'rm:Forget a context' 'rename:Give a context another name' 'export:A context as text' 'import:Take over an exported context') ;;
         'support') found=('bundle:Gather what helps to find a fault' 'show:What a bundle holds') ;;
-        'doctor') found=('config:What is wrong with configs, for CI' 'object:Why a blob is not found') ;;
+        'doctor') found=('bazel:What went wrong in a build, and what was slow' 'config:What is wrong with configs, for CI' 'object:Why a blob is not found') ;;
         *) found=() ;;
     esac
 }
@@ -72,6 +72,7 @@ _nlctl_own() {
         'ac get') found=('-O:Write the serialised result here.' '--out:Write the serialised result here.' '--from:Ask this layer alone: PART:STORE/LAYER.' '--blake3:Hashes are BLAKE3 where the text does not say.') ;;
         'ac check') found=('--blake3:Hashes are BLAKE3 where the text does not say.') ;;
         'doctor') found=('--check:Only this check, and what it builds on.' '--skip:Leave this check or area out.' '--list:List the checks and run none.' '--strict:Warnings count as failures.' '-w:Look again and again; q or Ctrl-C ends it.' '--watch:Look again and again; q or Ctrl-C ends it.' '--every:With --watch: the pause between two looks. [default: 10s]' '--report:Also write everything into this file: .html or .md.' '--name:Which cluster; the latest one.') ;;
+        'doctor bazel') found=('--name:Which cluster; the latest one.') ;;
         'doctor config') found=('--strict:Warnings are failures.' '--format:text, github (annotations) or sarif. [default: text]' '--for:nlserver, or nativelink for its stricter rules. [default: nlserver]' '--set:NAME=VALUE, as in the environment.' '--name:Which cluster; the latest one.') ;;
         'doctor object') found=('--blake3:Hashes are BLAKE3 where the text does not say.' '--name:Which cluster; the latest one.') ;;
         'bench') found=('--target:[NAME=]URL of a server; several are measured side by side.' '--line:Only lines that match, such as '\''read-*'\''; may be repeated.' '--size:cas: blobs of this size only; may be repeated.' '--duration:How long a round is. [default: 1s]' '--count:Calls of a round, in place of its length.' '-j:Calls at a time.' '--jobs:Calls at a time.' '--rounds:How many rounds. [default: 3]' '--loaders:How many load processes; one for two cores.' '--rate:Calls a second of the open loop; by default half of what the slowest can.' '--compressible:Share of each blob that is zeros.' '--blobs:startup: blobs in the full store. [default: 20000]' '--save:Keep the result under this name, or as this path.' '--compare:Show the change since the result of this name or path.' '--max-regress:With --compare: the largest loss that is no failure. [default: 10%]' '--plot:Draw the result into this SVG file.') ;;
@@ -209,6 +210,7 @@ _nlctl_value() {
         'doctor --every') REPLY='?' ;;
         'doctor --report') REPLY='files' ;;
         'doctor --name') REPLY='@contexts' ;;
+        'doctor bazel --name') REPLY='@contexts' ;;
         'doctor config --format') REPLY='?' ;;
         'doctor config --for') REPLY='?' ;;
         'doctor config --set') REPLY='?' ;;
@@ -326,6 +328,7 @@ _nlctl_argument() {
         'cas verify') REPLY='@digests' ;;
         'cas heal') REPLY='@digests' ;;
         'cas rm') REPLY='@digests' ;;
+        'doctor bazel') REPLY='files' ;;
         'doctor config') REPLY='files' ;;
         'bench') REPLY='=cas ac exec mix startup' ;;
         'config validate') REPLY='files' ;;

@@ -257,6 +257,9 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         frozenset({"--check", "--skip", "--every", "--report", "--name"}),
         level=Level.STANDARD,
     ),
+    ("doctor", "bazel"): Leaf(
+        "doctor_bazel", "What went wrong in a build, and what was slow", LOOK, frozenset({"--name"})
+    ),
     ("doctor", "config"): Leaf(
         "doctor_config", "What is wrong with configs, for CI", LOOK, frozenset({"--format", "--for", "--set", "--name"})
     ),

@@ -17,6 +17,10 @@ class Histogram:
     def __init__(self, values: Iterable[int] = ()) -> None:
         self._counts = Counter(map(_bucket, values))
 
+    def add(self, value: int) -> None:
+        """Count one more."""
+        self._counts[_bucket(value)] += 1
+
     def __add__(self, other: Histogram) -> Histogram:
         made = Histogram()
         made._counts = self._counts + other._counts

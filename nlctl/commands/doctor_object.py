@@ -12,7 +12,7 @@ from nlctl.session import Session
 if TYPE_CHECKING:
     from nlserver.reapi.digest import Digest
 
-    from nlctl.doctor.blob import Diagnosis, Facts, Hop
+    from nlctl.doctor.blob import Diagnosis, Hop
     from nlctl.ui import Ui
 
 EPILOG = """\b
@@ -40,24 +40,16 @@ def command(
     from nlserver.reapi.digest import Function
 
     from nlctl.doctor.blob import diagnose, way
+    from nlctl.doctor.blob_search import searched
     from nlctl.resolve import single
 
     session: Session = ctx.obj
     wanted = single(session, " ".join(text), Function.BLAKE3 if blake3 else Function.SHA256)
-    facts = session.wait_for(_searched(session, wanted, name))
+    facts = session.wait_for(searched(session, wanted, name))
     found = diagnose(facts)
     hops = way(facts, found)
     session.ui.item("nlctl.doctor.object/v1", _item(wanted, found, hops), _text(session.ui, wanted, found, hops))
     return _exit(found)
-
-
-async def _searched(session: Session, wanted: Digest, name: str) -> Facts:
-    from nlctl.doctor.blob_search import search
-    from nlctl.doctor.site import opened
-
-    session.ui.waiting("asking every place that may have it")
-    async with opened(session, name, wanted.function) as site:
-        return await search(site, wanted)
 
 
 def _item(wanted: Digest, found: Diagnosis, hops: list[Hop]) -> dict[str, Any]:

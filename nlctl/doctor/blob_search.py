@@ -14,8 +14,9 @@ from nlctl import layers
 from nlctl.doctor.blob import Client, Facts
 from nlctl.doctor.check import NotHere
 from nlctl.doctor.checks.sharing import grid
-from nlctl.doctor.site import Site
+from nlctl.doctor.site import Site, opened
 from nlctl.layers import Layer, Sighting
+from nlctl.session import Session
 
 _MOST_READ: Final = 64 << 20
 _READ_SECONDS: Final = 10.0
@@ -37,6 +38,13 @@ async def search(site: Site, digest: Digest) -> Facts:
         other_instance=await _other_instance(site, digest),
         dangling=gone and await _dangling(site, digest, known),
     )
+
+
+async def searched(session: Session, digest: Digest, name: str = "") -> Facts:
+    """The same in the cluster or at the server that this invocation is about. Raises Fault where there is none."""
+    session.ui.waiting("asking every place that may have it")
+    async with opened(session, name, digest.function) as site:
+        return await search(site, digest)
 
 
 async def _client(site: Site, digest: Digest) -> Client:
