@@ -162,7 +162,7 @@ def _admin_socket(part: Part, manner: Manner, number: int) -> UnixListener | Non
     from nlserver.services import admin
 
     service = admin.build(part.site, part=part.describe, roles=part.roles)
-    return UnixListener(numbered(manner.admin_socket, number), [service])
+    return UnixListener(numbered(manner.admin_socket, number), [service], [part.status])
 
 
 def _say(error: Error) -> None:

@@ -8,15 +8,20 @@ it, HTTP/1.1 is answered here. Listeners without such routes have no door.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
+import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import h11
 
 from nlserver import log
+
+if TYPE_CHECKING:
+    import grpc
 
 _PREFACE: Final = b"PRI"
 """How HTTP/2 with prior knowledge begins (RFC 9113, 3.4); no HTTP/1.1 method does."""
@@ -50,9 +55,10 @@ class Front:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, listening: socket.socket) -> None:
-        """Accept connections on a bound socket."""
+        """Accept connections on a bound socket, of the network or a Unix one."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Door(self), sock=listening, ssl=self._tls)
+        create = loop.create_unix_server if listening.family == socket.AF_UNIX else loop.create_server
+        self._server = await create(lambda: _Door(self), sock=listening, ssl=self._tls)
 
     def close(self) -> None:
         """Accept no more connections; those that are open go on."""
@@ -121,6 +127,22 @@ class Front:
             if answer is not None:
                 return answer
         return Answer(404, f"No route for {target}\n".encode())
+
+
+async def hidden(server: grpc.aio.Server) -> int:
+    """Start a gRPC server that only this process can reach, at /proc/self/fd of the descriptor that is answered.
+
+    Once the socket's name is gone, what leads to it is this descriptor, and a kill leaves no litter.
+    """
+    with tempfile.TemporaryDirectory(prefix="nlserver-") as private:
+        # gRPC takes no more than 107 bytes for a socket's path: the folder's descriptor stands for the folder.
+        folder = os.open(private, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            server.add_insecure_port(f"unix:/proc/self/fd/{folder}/grpc")
+            await server.start()
+            return os.open(f"{private}/grpc", os.O_PATH | os.O_CLOEXEC)
+        finally:
+            os.close(folder)
 
 
 class _End(asyncio.Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from nlserver import log
 from nlserver.certificates import Certificates
 from nlserver.errors import Code, Error
-from nlserver.front import Front, Route
+from nlserver.front import Front, Route, hidden
 from nlserver.service import Service
 
 if TYPE_CHECKING:
@@ -84,17 +83,7 @@ class Listener:
         log.info(f"Ready, listening on {self.address}")
 
     async def _start_behind_door(self, listening: socket.socket) -> None:
-        # Only this process can reach the server behind the door: once the name is gone, what leads to the socket is
-        # this descriptor, and a kill leaves no litter.
-        with tempfile.TemporaryDirectory(prefix="nlserver-") as private:
-            # gRPC takes no more than 107 bytes for a socket's path: the folder's descriptor stands for the folder.
-            folder = os.open(private, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                self._server.add_insecure_port(f"unix:/proc/self/fd/{folder}/grpc")
-                await self._server.start()
-                self._backend = os.open(f"{private}/grpc", os.O_PATH | os.O_CLOEXEC)
-            finally:
-                os.close(folder)
+        self._backend = await hidden(self._server)
         tls = Certificates(self._spec.tls).context() if self._spec.tls else None
         self._front = Front(f"/proc/self/fd/{self._backend}", self._routes, tls)
         await self._front.start(listening)

@@ -114,6 +114,13 @@ class Part:
         """What this part says of its stores."""
         return self._health
 
+    async def status(self, method: str, path: str) -> Answer | None:
+        """The route `/status` of whoever looks after this process: whether it does what it is for.
+
+        Beyond what clients are told, a worker that its scheduler does not know is not well.
+        """
+        return await _status(self._health, "/status", method, path, [_registration(one) for one in self._workers])
+
     async def describe(self) -> admin_pb2.Part:
         """What the admin service tells of this process."""
         from nlserver.proto import admin_pb2
@@ -149,6 +156,13 @@ class Part:
             if (wrong := ailment(standings))
             else Report("processes", "Processes", "Ok", said)
         ]
+
+
+def _registration(worker: LocalWorker) -> Report:
+    name = worker.name or "worker"
+    if worker.connected:
+        return Report(name, "Worker", "Ok", "registered with its scheduler")
+    return Report(name, "Worker", "Failed", "not registered with its scheduler")
 
 
 def _uses(config: Config) -> Iterator[tuple[str, str]]:
@@ -281,10 +295,10 @@ def _routes(spec: ServicesSpec, part: Part) -> list[Route]:
     return routes
 
 
-async def _status(health: Health, at: str, method: str, path: str) -> Answer | None:
+async def _status(health: Health, at: str, method: str, path: str, beside: Sequence[Report] = ()) -> Answer | None:
     if path != at:
         return None
-    code, body = await health.page()
+    code, body = await health.page(beside)
     return Answer(code, body, _JSON)
 
 

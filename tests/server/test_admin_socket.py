@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -239,3 +240,51 @@ def test_a_folder_into_which_others_may_write_is_refused(tmp_path: Path) -> None
     assert done.returncode == 1
     assert "others may write into" in done.stderr
     assert "--admin-socket" in done.stderr
+
+
+def test_who_only_speaks_http_asks_the_socket_for_its_status(server: Server) -> None:
+    done = probed(server.socket)
+    assert done.returncode == 0, done.stdout
+    assert {next(iter(one["status"])) for one in json.loads(done.stdout)} == {"Ok"}
+
+
+def test_a_probe_of_a_socket_that_nobody_serves_fails(tmp_path: Path) -> None:
+    done = probed(tmp_path / "admin.sock")
+    assert done.returncode == 1
+    assert "no answer" in done.stdout
+
+
+def test_a_worker_whose_scheduler_does_not_know_it_is_not_well(tmp_path: Path) -> None:
+    with socket.socket() as nowhere:
+        nowhere.bind(("127.0.0.1", 0))
+        config = tmp_path / "worker.json5"
+        config.write_text(f"""{{
+          stores: [{{ name: "CAS", fast_slow: {{
+            fast: {{ filesystem: {{ content_path: "{tmp_path}/cas", temp_path: "{tmp_path}/tmp" }} }},
+            slow: {{ memory: {{}} }} }} }}],
+          workers: [{{ local: {{ name: "w", cas_fast_slow_store: "CAS", work_directory: "{tmp_path}/work",
+            worker_api_endpoint: {{ uri: "grpc://127.0.0.1:{nowhere.getsockname()[1]}" }},
+            upload_action_result: {{ upload_ac_results_strategy: "never" }}, platform_properties: {{}} }} }}],
+          servers: [],
+        }}""")
+        path, log = tmp_path / "admin.sock", tmp_path / "log"
+        with log.open("w") as file:
+            words = [sys.executable, "-m", "nlserver", "--admin-socket", str(path), str(config)]
+            process = subprocess.Popen(words, stderr=file)
+        try:
+            while "cannot register" not in log.read_text() or not path.exists():
+                assert process.poll() is None, log.read_text()
+            done = probed(path)
+        finally:
+            process.kill()
+            process.wait()
+    assert done.returncode == 1
+    reports = {one["namespace"].split("/")[-2]: one["status"] for one in json.loads(done.stdout)}
+    assert list(reports["w"]) == ["Failed"]
+    assert list(reports["CAS"]) == ["Ok"]
+
+
+def probed(path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "nlserver.probe", str(path)], capture_output=True, text=True, check=False
+    )

@@ -94,9 +94,12 @@ class Health:
             return Report(name, kind, "Failed", str(error))
         return Report(name, kind, "Ok", "Successfully checked")
 
-    async def page(self) -> tuple[int, bytes]:
-        """HTTP status and body of NativeLink's status page: a JSON array of namespaces and states."""
-        reports = await self.reports()
+    async def page(self, beside: Sequence[Report] = ()) -> tuple[int, bytes]:
+        """HTTP status and body of NativeLink's status page: a JSON array of namespaces and states.
+
+        It speaks of what is `beside` too.
+        """
+        reports = [*await self.reports(), *beside]
         body = [
             {
                 "namespace": f"/nativelink/stores/{report.name}/{report.kind}",

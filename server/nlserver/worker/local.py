@@ -166,7 +166,7 @@ class LocalSpec(WorkerSpec, tag="local"):
 class LocalWorker:
     """A worker of this process: `run` it, `drain` it before the process stops.
 
-    `registered` is set once it was registered with its scheduler for the first time.
+    `registered` is set once it was registered with its scheduler for the first time, `connected` tells whether it is.
     """
 
     def __init__(self, spec: LocalSpec, site: Site) -> None:
@@ -177,6 +177,8 @@ class LocalWorker:
         ac_store = store_named(site, upload.ac_store) if upload.ac_store is not None else None
         history = store_named(site, upload.historical_results_store or spec.cas_fast_slow_store)
         self.registered = asyncio.Event()
+        self.connected = False
+        self.name = spec.name
         self._spec = spec
         self._workspace = Workspace(spec.work_directory)
         site.on_close(self._close)
@@ -248,12 +250,15 @@ class LocalWorker:
                 shown = " ".join(f"{name}={value}" for name, value in properties)
                 log.info("Worker registered with scheduler", worker_id=session.worker_id, platform_properties=shown)
                 self.registered.set()
+                self.connected = True
                 await self._shift.serve(session, self._draining)
         except Error as error:
             if registered:
                 log.error("Worker disconnected from scheduler, reconnecting", reason=error)
             else:
                 log.warn("Worker cannot register with its scheduler yet", reason=error, remedy=error.remedy)
+        finally:
+            self.connected = False
         return registered
 
     async def _ask(self, arguments: Sequence[str]) -> str:
