@@ -80,7 +80,7 @@ _nlctl_options() {
         'config show') REPLY='--effective --origin --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config diff') REPLY='--running --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config migrate') REPLY='-n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
-        'config render') REPLY='--to --out --workers --cas-size --image -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'config render') REPLY='--to --out --workers --cas-size --cpus --memory --image -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config edit') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config undo') REPLY='-n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'image build') REPLY='--base --tag --wheels --fresh -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -240,6 +240,8 @@ _nlctl_value() {
         'config render --out') REPLY='?' ;;
         'config render --workers') REPLY='?' ;;
         'config render --cas-size') REPLY='?' ;;
+        'config render --cpus') REPLY='?' ;;
+        'config render --memory') REPLY='?' ;;
         'config render --image') REPLY='?' ;;
         'config render --name') REPLY='@contexts' ;;
         'config edit --name') REPLY='@contexts' ;;

@@ -9,7 +9,7 @@ _nlctl_commands() {
         'ac') found=('put:Put a result into the action cache' 'rm:Forget results, so that actions run again' 'ls:The actions that have a result' 'diff:Where the results of two actions differ' 'get:The result of an action' 'check:Whether all that a result names is there') ;;
         'workers') found=('ls:The workers that the scheduler sees' 'show:Everything about one worker' 'drain:Let workers finish, give them nothing new' 'cordon:Give workers no new work' 'uncordon:Give workers work again' 'add:More workers, with properties of their own on demand' 'kill:End workers at once' 'match:Which workers fit these properties' 'logs:What the parts say') ;;
         'ops') found=('ls:What waits, runs, and ended lately' 'show:Everything about one operation' 'watch:Each change of operations as it comes' 'cancel:End operations for all their clients') ;;
-        'config') found=('validate:Judge configs like a compiler' 'new:Write configs to begin with' 'show:Settings, and where each comes from' 'diff:What two configs mean differently' 'explain:What a config path means' 'schema:The JSON Schema of configs, for editors' 'migrate:Configs of older releases in today'\''s shape' 'render:Files for compose, systemd and Kubernetes' 'edit:A config in your editor, judged before it counts' 'undo:Take back what nlctl wrote into files') ;;
+        'config') found=('validate:Judge configs like a compiler' 'new:Write configs to begin with' 'show:Settings, and where each comes from' 'diff:What two configs mean differently' 'explain:What a config path means' 'schema:The JSON Schema of configs, for editors' 'migrate:Configs of older releases in today'\''s shape' 'render:Files for compose, Swarm, systemd and Kubernetes' 'edit:A config in your editor, judged before it counts' 'undo:Take back what nlctl wrote into files') ;;
         'image') found=('build:Build the image that holds every part') ;;
         'queue') found=('ls:What waits, by the properties asked' 'show:One queue in full, worker by worker' 'explain:Why an operation does not run, worker by worker') ;;
         'context') found=('ls:The clusters here and elsewhere' 'show:Where a context leads, and whether it answers' 'use:Make a context the current one' 'add:Give a server elsewhere a name' 'rm:Forget a context' 'rename:Give a context another name' 'export:A context as text' 'import:Take over an exported context') ;;
@@ -81,7 +81,7 @@ _nlctl_own() {
         'config show') found=('--effective:Also what holds by default.' '--origin:Where each value comes from.' '--name:Which cluster; the latest one.') ;;
         'config diff') found=('--running:Compare the files with what runs.' '--name:Which cluster; the latest one.') ;;
         'config migrate') found=('-n:Only show what would change.' '--dry-run:Only show what would change.') ;;
-        'config render') found=('--to:compose, systemd or k8s.' '--out:The directory to write into.' '--workers:How many; as the cluster has, or 3.' '--cas-size:Most that the CAS keeps; as the cluster'\''s, or 10gb.' '--image:The image that holds nlserver. [default: nlctl:0.1.0]' '-n:Only say which files.' '--dry-run:Only say which files.' '--name:Which cluster; the latest one.') ;;
+        'config render') found=('--to:compose, swarm, systemd or k8s.' '--out:The directory to write into.' '--workers:How many; as the cluster has, or 3.' '--cas-size:Most that the CAS keeps; as the cluster'\''s, or 10gb.' '--cpus:Most CPUs for one worker; no limit.' '--memory:Most memory for one worker, as 8gb; no limit.' '--image:The image that holds nlserver. [default: nlctl:0.1.0]' '-n:Only say which files.' '--dry-run:Only say which files.' '--name:Which cluster; the latest one.') ;;
         'config edit') found=('--name:Which cluster; the latest one.') ;;
         'config undo') found=('-n:Only say which files.' '--dry-run:Only say which files.') ;;
         'image build') found=('--base:The image to build on; it has Python 3.11 or later. [default: python:3.11-slim]' '--tag:What the image is called. [default: nlctl:0.1.0]' '--wheels:Build from the wheels in this directory; else by pip.' '--fresh:Build every layer anew.' '-n:Only see whether it could be built.' '--dry-run:Only see whether it could be built.') ;;
@@ -245,6 +245,8 @@ _nlctl_value() {
         'config render --out') REPLY='?' ;;
         'config render --workers') REPLY='?' ;;
         'config render --cas-size') REPLY='?' ;;
+        'config render --cpus') REPLY='?' ;;
+        'config render --memory') REPLY='?' ;;
         'config render --image') REPLY='?' ;;
         'config render --name') REPLY='@contexts' ;;
         'config edit --name') REPLY='@contexts' ;;

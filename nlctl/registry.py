@@ -308,9 +308,9 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("config", "migrate"): Leaf("config_migrate", "Configs of older releases in today's shape", SETUP),
     ("config", "render"): Leaf(
         "config_render",
-        "Files for compose, systemd and Kubernetes",
+        "Files for compose, Swarm, systemd and Kubernetes",
         SETUP,
-        frozenset({"--to", "--out", "--workers", "--cas-size", "--image", "--name"}),
+        frozenset({"--to", "--out", "--workers", "--cas-size", "--cpus", "--memory", "--image", "--name"}),
     ),
     ("config", "edit"): Leaf(
         "config_edit", "A config in your editor, judged before it counts", SETUP, frozenset({"--name"})

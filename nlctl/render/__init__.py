@@ -1,4 +1,4 @@
-"""The files that run a cluster under compose, systemd or Kubernetes: a module for each, named after it. Pure.
+"""The files that run a cluster under compose, Swarm, systemd or Kubernetes: a module for each, named after it. Pure.
 
 Law: the configs are those of `templates/multi-worker`; only variables of the environment differ between places.
 """
@@ -12,9 +12,7 @@ from nlctl.render.shape import Shape
 
 __all__ = ["PLACES", "Shape", "files"]
 
-__all__ = ["PLACES", "Shape", "files"]
-
-PLACES: Final = ("compose", "systemd", "k8s")
+PLACES: Final = ("compose", "swarm", "systemd", "k8s")
 
 
 def files(place: str, shape: Shape) -> dict[str, str]:

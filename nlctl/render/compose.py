@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from nlctl.render.shape import CAS, CLIENTS, HEALTH, WORKERS, Shape
+from nlctl.render.shape import CAS, CLIENTS, PROBE, SOCKET, Shape
 from nlctl.render.yaml import dump
 
 _HEAD: Final = """\
-# Written by nlctl config render. Start it with:  docker compose up --detach
+# Written by nlctl config render. Start it with:  docker compose up --detach --scale worker=8
 # Clients use grpc://127.0.0.1:50052. The worker API is not published: whoever reaches it can become a worker.
+# CAS_PORT, CLIENT_PORT and PUBLISH in the environment choose other ports, and another address than this machine's own.
 """
 # Every container has a host name of its own, which names the worker; compose reads $$ as $.
-_WORKER: Final = 'WORKER_NAME="$$(hostname)" exec nlserver --admin-socket none /etc/nlserver/worker.json5'
+_WORKER: Final = f'WORKER_NAME="$$(hostname)" exec nlserver --admin-socket {SOCKET} /etc/nlserver/worker.json5'
 
 
 def files(shape: Shape) -> dict[str, str]:
@@ -24,39 +25,34 @@ def _compose(shape: Shape) -> dict[str, Any]:
     cas = {
         **_service(shape, "cas"),
         "volumes": [_config("cas"), "cas:/data"],
-        "ports": [f"127.0.0.1:{CAS}:{CAS}"],
-        "healthcheck": _health(CAS),
+        "ports": [_published("CAS_PORT", CAS)],
     }
     scheduler = {
         **_service(shape, "scheduler"),
         "volumes": [_config("scheduler")],
-        "ports": [f"127.0.0.1:{CLIENTS}:{CLIENTS}"],
-        "healthcheck": _health(WORKERS),
+        "ports": [_published("CLIENT_PORT", CLIENTS)],
         "depends_on": {"cas": {"condition": "service_healthy"}},
     }
     worker = {
         **_service(shape, "worker"),
-        "entrypoint": ["/bin/sh", "-c", _WORKER],
+        "entrypoint": ["tini", "--", "/bin/sh", "-c", _WORKER],
+        "command": [],
         # A volume without a name is this container's alone.
         "volumes": [_config("worker"), "/data"],
-        "deploy": {"replicas": shape.workers},
+        "deploy": {"replicas": shape.workers, **shape.resources},
         "depends_on": {"scheduler": {"condition": "service_healthy"}},
         "stop_grace_period": "10m",
     }
-    return {
-        "name": shape.name,
-        "services": {"cas": cas, "scheduler": scheduler, "worker": worker},
-        "volumes": {"cas": {}},
-    }
+    return {"services": {"cas": cas, "scheduler": scheduler, "worker": worker}, "volumes": {"cas": {}}}
 
 
 def _service(shape: Shape, part: str) -> dict[str, Any]:
     return {
         "image": shape.image,
-        "init": True,
         "restart": "unless-stopped",
-        "entrypoint": ["nlserver", "--admin-socket", "none", f"/etc/nlserver/{part}.json5"],
+        "command": [f"/etc/nlserver/{part}.json5"],
         "environment": shape.environments[part],
+        "healthcheck": {"test": ["CMD", *PROBE], "interval": "5s", "timeout": "15s", "retries": 12},
     }
 
 
@@ -64,6 +60,5 @@ def _config(part: str) -> str:
     return f"./{part}.json5:/etc/nlserver/{part}.json5:ro"
 
 
-def _health(port: int) -> dict[str, Any]:
-    probe = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{port}{HEALTH}', timeout=3)"
-    return {"test": ["CMD", "python3", "-c", probe], "interval": "5s", "timeout": "5s", "retries": 12}
+def _published(variable: str, port: int) -> str:
+    return f"${{PUBLISH:-127.0.0.1}}:${{{variable}:-{port}}}:{port}"

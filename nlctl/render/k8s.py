@@ -1,18 +1,22 @@
-"""Objects of Kubernetes: a StatefulSet for the CAS, a Deployment for the scheduler, a StatefulSet for workers."""
+"""Objects of Kubernetes: a StatefulSet for the CAS, Deployments for the scheduler and for workers."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from nlctl.render.shape import CAS, CLIENTS, HEALTH, WORKERS, Shape
+from nlctl.render.shape import CAS, CLIENTS, HEALTH, PROBE, WORKERS, Shape
 from nlctl.render.yaml import documents
 
 _HEAD: Final = """\
 # Written by nlctl config render. Apply it with:  kubectl apply --filename cluster.yml
 # Clients use grpc://scheduler:50052. Only workers may reach port 50061, where the network enforces policies.
+# The autoscaler asks for the external metric nlctl_operations_queued (nlctl metrics --prom), which an adapter of
+# metrics offers; without one the number of workers stays as it is.
 """
 _CONFIGS: Final = "nlserver"
 _USER: Final = 10001
+_WAITING_PER_WORKER: Final = 4
+_MOST_TIMES: Final = 5
 
 
 def files(shape: Shape) -> dict[str, str]:
@@ -31,17 +35,12 @@ def objects(shape: Shape) -> list[dict[str, Any]]:
         },
         _service(shape, "cas", {"grpc": CAS}),
         _service(shape, "scheduler", {"grpc": CLIENTS, "workers": WORKERS}),
-        _service(shape, "worker", {}),
         _cas(shape),
         _scheduler(shape),
         _worker(shape),
         _policy(shape),
-        {
-            "apiVersion": "policy/v1",
-            "kind": "PodDisruptionBudget",
-            "metadata": _meta(shape, "worker"),
-            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": _labels(shape, "worker")}},
-        },
+        *(_budget(shape, part) for part in ("cas", "scheduler", "worker")),
+        _autoscaler(shape),
     ]
 
 
@@ -59,13 +58,11 @@ def _meta(shape: Shape, part: str) -> dict[str, Any]:
 
 def _service(shape: Shape, part: str, ports: dict[str, int]) -> dict[str, Any]:
     listed = [{"name": name, "port": port, "targetPort": name} for name, port in ports.items()]
-    # A service without ports only gives the pods of a StatefulSet their names.
-    spec: dict[str, Any] = {"ports": listed} if listed else {"clusterIP": "None"}
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": _meta(shape, part),
-        "spec": {"selector": _labels(shape, part), **spec},
+        "spec": {"selector": _labels(shape, part), "ports": listed},
     }
 
 
@@ -74,7 +71,7 @@ def _pod(shape: Shape, part: str, container: dict[str, Any], grace_seconds: int,
     made = {
         "name": part,
         "image": shape.image,
-        "command": ["nlserver", "--admin-socket", "none", f"/etc/nlserver/{part}.json5"],
+        "args": [f"/etc/nlserver/{part}.json5"],
         **container,
         "env": [*environment, *container.get("env", [])],
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
@@ -159,17 +156,61 @@ def _scheduler(shape: Shape) -> dict[str, Any]:
 
 def _worker(shape: Shape) -> dict[str, Any]:
     named = {"name": "WORKER_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
-    container = {"env": [named], **_DATA}
+    container: dict[str, Any] = {"env": [named], **_DATA}
+    # Alive is whose process lives: to restart workers because their scheduler is away would end what they run.
+    container["readinessProbe"] = {"exec": {"command": list(PROBE)}, "periodSeconds": 5, "timeoutSeconds": 15}
+    container["resources"] = {
+        "requests": _amounts(shape, 2) or {"cpu": "1", "memory": "1Gi"},
+        **({"limits": limits} if (limits := _amounts(shape, 1)) else {}),
+    }
     return {
         "apiVersion": "apps/v1",
-        "kind": "StatefulSet",
+        "kind": "Deployment",
         "metadata": _meta(shape, "worker"),
         "spec": {
-            "serviceName": "worker",
             "replicas": shape.workers,
-            "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": _labels(shape, "worker")},
             "template": _pod(shape, "worker", container, 660, [{"name": "data", "emptyDir": {}}]),
+        },
+    }
+
+
+def _amounts(shape: Shape, share: int) -> dict[str, str]:
+    """So many parts of the most that a worker may take."""
+    cpu = {} if shape.cpus is None else {"cpu": f"{round(shape.cpus * 1000 / share)}m"}
+    return cpu if shape.memory is None else {**cpu, "memory": str(shape.memory // share)}
+
+
+def _budget(shape: Shape, part: str) -> dict[str, Any]:
+    """How many pods of a part may be away when nodes are emptied: one at a time."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": _meta(shape, part),
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": _labels(shape, part)}},
+    }
+
+
+def _autoscaler(shape: Shape) -> dict[str, Any]:
+    """More workers while operations wait, fewer only after the queue has been short for long."""
+    least = max(1, shape.workers)
+    queue = {
+        "type": "External",
+        "external": {
+            "metric": {"name": "nlctl_operations_queued"},
+            "target": {"type": "AverageValue", "averageValue": str(_WAITING_PER_WORKER)},
+        },
+    }
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": _meta(shape, "worker"),
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "worker"},
+            "minReplicas": least,
+            "maxReplicas": _MOST_TIMES * least,
+            "metrics": [queue],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 600}},
         },
     }
 

@@ -1,4 +1,4 @@
-"""`nlserver-probe SOCKET`: does every process behind this admin socket do what it is for? For containers' health checks.
+"""`nlserver-probe SOCKET`: does every process behind this admin socket do what it is for? For health checks.
 
 Exit status 0 and the reports when all are well, else 1. It runs every few seconds beside each part, so it needs nothing
 but the lightest of the standard library.

@@ -9,13 +9,17 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
 from nlctl.render import yaml as ours
+from nlctl.watch import catalogue
 from tests.nlctl.conftest import Cli
 from tests.nlctl.documents import valid
 
+KUBERNETES = "1.30"
+METRICS = {f"nlctl_{metric.name.replace('.', '_')}" for metric in catalogue.METRICS}
 GROUPS = {
     "ConfigMap": "v1",
     "Service": "v1",
@@ -23,13 +27,18 @@ GROUPS = {
     "Deployment": "apps/v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "PodDisruptionBudget": "policy/v1",
+    "HorizontalPodAutoscaler": "autoscaling/v2",
 }
 
 
 def _rendered(cli: Cli, place: str, *words: str) -> Path:
-    item = valid(cli("config", "render", "--to", place, "--out", "deploy", *words, "-o", "json").document)["item"]
+    item = valid(
+        cli(
+            "config", "render", "--to", place, *(() if "--out" in words else ("--out", "deploy")), *words, "-o", "json"
+        ).document
+    )["item"]
     assert all((cli.home / name).is_file() for name in item["files"])
-    return cli.home / "deploy"
+    return (cli.home / item["files"][0]).parent
 
 
 @pytest.mark.parametrize("value", [{}, {"a": []}, "no", "on", "1", 1, None, True, [{"a": {"b": [1, "x: y"]}}, ["#"]]])
@@ -56,7 +65,7 @@ def test_a_compose_file_can_be_scaled_and_probes_what_is_served(cli: Cli) -> Non
         for volume in service["volumes"]:
             source = volume.partition(":")[0]
             assert source.startswith("/") or source in compose["volumes"] or (folder / source).is_file(), name
-    assert all(port.startswith("127.0.0.1:") for one in services.values() for port in one.get("ports", ()))
+    assert all(port.startswith("${PUBLISH:-127.0.0.1}:") for one in services.values() for port in one.get("ports", ()))
     assert not any("50061" in port for one in services.values() for port in one.get("ports", ()))
     # The health checks of the compose file are judged together with the configs, as they run there.
     variables = {name: value for one in services.values() for name, value in one["environment"].items()}
@@ -99,29 +108,75 @@ def test_kubernetes_objects_belong_together(cli: Cli) -> None:
     assert len(named) == len(objects)
     for one in objects:
         assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", one["metadata"]["name"])
-    for kind, name in [("StatefulSet", "cas"), ("Deployment", "scheduler"), ("StatefulSet", "worker")]:
+    for kind, name in [("StatefulSet", "cas"), ("Deployment", "scheduler"), ("Deployment", "worker")]:
         spec = named[kind, name]["spec"]
         pod = spec["template"]
         assert spec["selector"]["matchLabels"] == pod["metadata"]["labels"]
-        assert named["Service", name]["spec"]["selector"] == pod["metadata"]["labels"]
+        if name != "worker":
+            assert named["Service", name]["spec"]["selector"] == pod["metadata"]["labels"]
         (container,) = pod["spec"]["containers"]
         ports = {port["name"]: port["containerPort"] for port in container.get("ports", ())}
-        for port in named["Service", name]["spec"].get("ports", ()):
+        for port in named["Service", name]["spec"]["ports"] if name != "worker" else ():
             assert ports[port["targetPort"]] == port["port"]
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert name == "worker" or container[probe]["httpGet"]["port"] in ports
         volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
         volumes |= {claim["metadata"]["name"] for claim in spec.get("volumeClaimTemplates", ())}
         assert {mount["name"] for mount in container["volumeMounts"]} == volumes
-        config = Path(container["command"][-1]).name
+        config = Path(container["args"][-1]).name
         assert config in named["ConfigMap", "nlserver"]["data"]
         assert all(isinstance(variable.get("value", ""), str) for variable in container["env"])
         assert kind != "StatefulSet" or spec["serviceName"] == name
-    assert named["StatefulSet", "worker"]["spec"]["replicas"] == 4
+        assert named["PodDisruptionBudget", name]["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
+    assert named["Deployment", "worker"]["spec"]["replicas"] == 4
+    scaled = named["HorizontalPodAutoscaler", "worker"]["spec"]
+    assert named[scaled["scaleTargetRef"]["kind"], scaled["scaleTargetRef"]["name"]]
+    assert scaled["metrics"][0]["external"]["metric"]["name"] in METRICS
     (claim,) = named["StatefulSet", "cas"]["spec"]["volumeClaimTemplates"]
     assert claim["spec"]["resources"]["requests"]["storage"] == "24Gi"
     selected = named["NetworkPolicy", "scheduler"]["spec"]["ingress"][1]["from"][0]["podSelector"]["matchLabels"]
-    assert selected == named["StatefulSet", "worker"]["spec"]["template"]["metadata"]["labels"]
+    assert selected == named["Deployment", "worker"]["spec"]["template"]["metadata"]["labels"]
+
+
+@pytest.mark.parametrize("limits", [[], ["--cpus", "4", "--memory", "8gb"]])
+def test_the_schemas_of_kubernetes_find_nothing_wrong(cli: Cli, limits: list[str]) -> None:
+    folder = _rendered(cli, "k8s", *limits)
+    for one in yaml.safe_load_all((folder / "cluster.yml").read_text()):
+        kubernetes_validate.validate(one, KUBERNETES, strict=True)
+        broken = {**one, "spec": {"replicas": "three"}, "data": 3}
+        with pytest.raises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(broken, KUBERNETES, strict=True)
+
+
+def test_limits_of_workers_are_those_that_were_asked(cli: Cli) -> None:
+    for place, file in [("compose", "compose.yml"), ("swarm", "stack.yml")]:
+        folder = _rendered(cli, place, "--out", place, "--cpus", "1.5", "--memory", "1gb")
+        services = yaml.safe_load((folder / file).read_text())["services"]
+        assert services["worker"]["deploy"]["resources"] == {
+            "limits": {"cpus": "1.5", "memory": "1000000000"},
+            "reservations": {"cpus": "0.75", "memory": "500000000"},
+        }
+        assert "resources" not in services["cas"].get("deploy", {})
+    objects = list(yaml.safe_load_all((_rendered(cli, "k8s", "--cpus", "1.5") / "cluster.yml").read_text()))
+    (pod,) = [
+        one["spec"]["template"]["spec"]
+        for one in objects
+        if one["metadata"]["name"] == "worker" and "template" in one["spec"]
+    ]
+    assert pod["containers"][0]["resources"] == {"requests": {"cpu": "750m"}, "limits": {"cpu": "1500m"}}
+
+
+def test_a_stack_takes_its_configs_along(cli: Cli) -> None:
+    folder = _rendered(cli, "swarm", "--workers", "4")
+    stack = yaml.safe_load((folder / "stack.yml").read_text())
+    assert stack["services"]["worker"]["deploy"]["replicas"] == 4
+    for name, service in stack["services"].items():
+        (config,) = service["configs"]
+        assert service["command"] == [config["target"]]
+        assert (folder / stack["configs"][config["source"]]["file"]).is_file()
+        assert service["networks"] == list(stack["networks"])
+        assert {one.get("source", "cas") for one in service.get("volumes", ())} <= set(stack["volumes"]), name
+        assert not any(port["target"] == 50061 for port in service.get("ports", ()))
 
 
 def test_the_shape_is_that_of_the_cluster(cluster: Cli) -> None:
