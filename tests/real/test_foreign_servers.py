@@ -5,7 +5,6 @@ The commands are those of the registry, with the examples of their help; what ot
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ import grpc
 import pytest
 from nlserver.proto import admin_pb2, admin_pb2_grpc
 
+from nlctl.description import commands_in, describe
 from nlctl.exits import Exit
 from nlctl.registry import COMMANDS, Leaf, Level
 from tests.bench import servers
@@ -139,23 +139,10 @@ def site(
         yield running
 
 
-def examples(leaf: Leaf) -> list[list[str]]:
-    """The command lines of a command's help, up to the first word that is for the shell."""
-    text = importlib.import_module(f"nlctl.commands.{leaf.module}").EPILOG
-    found = []
-    for line in text.partition("Examples:")[2].partition("\b")[0].splitlines():
-        # What stands behind two blanks explains the line.
-        words = shlex.split(re.split(r"\S\s{2,}", line.strip() + "  ")[0] + _last(line), comments=True)
-        end = next((n for n, word in enumerate(words) if word in ("|", ">", "<", "&&", "||", ";")), len(words))
-        if words[:1] == ["nlctl"] and len(words[1:end]) > 0:
-            found.append(words[1:end])
-    return found
-
-
-def _last(line: str) -> str:
-    """The character that the split above takes with it."""
-    match = re.search(r"(\S)\s{2,}", line.strip() + "  ")
-    return match[1] if match else ""
+def examples(path: tuple[str, ...]) -> list[list[str]]:
+    """The command lines of a command's help that begin with it, up to what is for the shell."""
+    lines = [line for line in describe(path).examples if line.startswith("nlctl ")]
+    return [commands_in(line)[0] for line in lines]
 
 
 def filled(site: Site, words: Sequence[str]) -> list[str]:
@@ -188,7 +175,7 @@ def test_every_command_works_or_says_what_the_server_lacks_and_names_a_substitut
         (leaf, ["-o", "json", *filled(site, words)])
         for path, leaf in COMMANDS.items()
         if leaf.level is not Level.NONE and path not in LOCAL_ONLY and path != ("bench",)
-        for words in examples(leaf)[: 2 if leaf.level is Level.STANDARD else 1]
+        for words in examples(path)[: 2 if leaf.level is Level.STANDARD else 1]
     ]
     assert len(asked) > 20
     with ThreadPoolExecutor(4) as pool:
