@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.nlctl import forks
 from tests.nlctl.documents import valid
 
 PROGRAM = Path(sys.executable).with_name("nlctl")
@@ -62,16 +63,23 @@ class Cli:
 
     def __call__(self, *words: str, code: int | None = 0, given: str | bytes = b"", **environment: str) -> Done:
         """Run a command to its end; `code` is what it must exit with, None for anything."""
-        ran = subprocess.run(
-            [PROGRAM, *words],
-            env={**self._all(), **environment},
-            cwd=self.home,
-            input=given.encode() if isinstance(given, str) else given,
-            capture_output=True,
-            timeout=LIMIT,
-            check=False,
-        )
-        done = Done(ran.returncode, ran.stdout.decode(errors="surrogateescape"), ran.stderr.decode(errors="replace"))
+        data = given.encode() if isinstance(given, str) else given
+        complete = {**self._all(), **environment}
+        if any(name.startswith(("LC_", "PYTHON")) for name in (*environment, *self.environment)):
+            # Python reads these when it starts.
+            ran = subprocess.run(
+                [PROGRAM, *words],
+                env=complete,
+                cwd=self.home,
+                input=data,
+                capture_output=True,
+                timeout=LIMIT,
+                check=False,
+            )
+            ended, out, err = ran.returncode, ran.stdout, ran.stderr
+        else:
+            ended, out, err = forks.run(PROGRAM, words, complete, self.home, data, LIMIT)
+        done = Done(ended, out.decode(errors="surrogateescape"), err.decode(errors="replace"))
         assert code is None or done.code == code, f"{words} ended with {done.code}\n{done.out}\n{done.err}"
         return done
 
