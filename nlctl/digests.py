@@ -103,7 +103,9 @@ def _function(before: str) -> Function | None:
 
 
 def _instance(before: str) -> str | None:
-    match = _RESOURCE_BEFORE.search(before)
+    # A resource name has no blanks in it, and looking for one in all that stands before takes a hundred times as long.
+    words = before.split()
+    match = _RESOURCE_BEFORE.search(words[-1]) if words and before[-1] not in " \t" else None
     if match is None:
         return None
     return _SCHEME.sub("", match["prefix"]).strip("/")

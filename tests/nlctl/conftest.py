@@ -64,21 +64,7 @@ class Cli:
     def __call__(self, *words: str, code: int | None = 0, given: str | bytes = b"", **environment: str) -> Done:
         """Run a command to its end; `code` is what it must exit with, None for anything."""
         data = given.encode() if isinstance(given, str) else given
-        complete = {**self._all(), **environment}
-        if any(name.startswith(("LC_", "PYTHON")) for name in (*environment, *self.environment)):
-            # Python reads these when it starts.
-            ran = subprocess.run(
-                [PROGRAM, *words],
-                env=complete,
-                cwd=self.home,
-                input=data,
-                capture_output=True,
-                timeout=LIMIT,
-                check=False,
-            )
-            ended, out, err = ran.returncode, ran.stdout, ran.stderr
-        else:
-            ended, out, err = forks.run(PROGRAM, words, complete, self.home, data, LIMIT)
+        ended, out, err = forks.run(PROGRAM, words, {**self._all(), **environment}, self.home, data, LIMIT)
         done = Done(ended, out.decode(errors="surrogateescape"), err.decode(errors="replace"))
         assert code is None or done.code == code, f"{words} ended with {done.code}\n{done.out}\n{done.err}"
         return done

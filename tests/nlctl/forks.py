@@ -42,7 +42,9 @@ def run(
     answers, answering = socket.socketpair()
     (stdin, give), (out, stdout), (err, stderr) = os.pipe(), os.pipe(), os.pipe()
     order = json.dumps([[str(program), *words], dict(environment), str(folder)]).encode()
-    socket.send_fds(_parent(program), [order], [answering.fileno(), stdin, stdout, stderr])
+    # The interpreter reads these when it starts.
+    early = tuple(sorted((name, value) for name, value in environment.items() if name.startswith(("LC_", "PYTHON"))))
+    socket.send_fds(_parent(program, early), [order], [answering.fileno(), stdin, stdout, stderr])
     answering.close()
     for fd in (stdin, stdout, stderr):
         os.close(fd)
@@ -76,13 +78,14 @@ def _write(fd: int, data: bytes) -> None:
 
 
 @cache
-def _parent(program: Path) -> socket.socket:
+def _parent(program: Path, environment: tuple[tuple[str, str], ...]) -> socket.socket:
     """The way to the process of which all others are forks. It ends when this one does."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     subprocess.Popen(
         [program.with_name("python"), "-m", "tests.nlctl.forks", str(theirs.fileno())],
         pass_fds=[theirs.fileno()],
         cwd=Path(__file__).parents[2],
+        env={"PATH": os.environ["PATH"], **dict(environment)},
         stdin=subprocess.DEVNULL,
     )
     theirs.close()
@@ -135,9 +138,9 @@ def main() -> None:
         os.dup2(fd, number)
         os.close(fd)
     # As the interpreter makes them of these descriptors.
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stdin = open(0, encoding=sys.stdin.encoding, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding=sys.stderr.encoding, errors=sys.stderr.errors, closefd=False)  # noqa: SIM115
     sys.argv, environment, folder = json.loads(order)
     os.environ.clear()
     os.environ.update(environment)

@@ -263,8 +263,9 @@ class TestMissing:
     def test_many_are_asked_at_once(self, cluster: Cli) -> None:
         given = "".join(f"{number:064x}/7\n" for number in range(25_000))
         done = cluster("cas", "missing", "-", "-o", "json", given=given, code=3)
-        document = valid(done.document)
+        document = done.document
         assert (document["asked"], document["missing"], len(document["items"])) == (25_000, 25_000, 25_000)
+        valid({**document, "items": document["items"][:10]})
 
 
 class TestResults:
