@@ -24,7 +24,7 @@ down: $(READY) ## Stop that cluster; its data stays
 
 # The folder of the suite is named once more so that its table is printed: a conftest of a mere subfolder is read too late.
 test: $(READY) ## Run the tests that need nothing but Python
-	$(PYTHON) -m pytest -n auto tests tests/conformance
+	$(PYTHON) -m pytest -n auto --dist worksteal tests tests/conformance
 
 conformance: $(READY) ## Run the conformance suite alone; ARGS="--target grpc://HOST:PORT" judges another server
 	$(PYTHON) -m pytest -n auto tests/conformance $(ARGS)

@@ -153,6 +153,7 @@ def test_an_operation_is_told_from_its_beginning_to_its_one_end(target: Target, 
     assert watched.stages.count(STAGE.COMPLETED) == 1
 
 
+@pytest.mark.slow
 @rule("EXE-09")
 def test_something_is_heard_each_minute_though_nothing_changes(target: Target, join: Any) -> None:
     _, watched = hand(target)
