@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
+import math
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -48,6 +48,8 @@ def census(layout: Layout, block: int) -> Census:
     count = size = 0
     foreign: list[str] = []
     least: list[Candidate] = []
+    # Whoever was used later than so many others is no candidate, which spares most files of a large store the rest.
+    latest = math.inf
     for part, directory in zip((DIGESTS, STRINGS), layout.directories, strict=True):
         for name, status in _files(directory):
             if not is_value(part, name):
@@ -55,13 +57,17 @@ def census(layout: Layout, block: int) -> Census:
                 continue
             count += 1
             size += rounded(status.st_size, block)
-            if part == DIGESTS:
+            if twins and part == DIGESTS:
                 size += rounded(twins.pop(name, 0), block)
-            least.append(Candidate(status.st_atime_ns, f"{part}/{name}"))
-            if len(least) >= 2 * MOST_CANDIDATES:
-                least = heapq.nsmallest(MOST_CANDIDATES, least)
-    oldest = heapq.nsmallest(MOST_CANDIDATES, least)
-    return Census(Held(count, size), oldest, foreign, [f"{layout.twins}/{name}" for name in twins])
+            if (used := status.st_atime_ns) < latest:
+                least.append(Candidate(used, f"{part}/{name}"))
+                if len(least) == 2 * MOST_CANDIDATES:
+                    least.sort()
+                    del least[MOST_CANDIDATES:]
+                    latest = least[-1].used_ns
+    least.sort()
+    del least[MOST_CANDIDATES:]
+    return Census(Held(count, size), least, foreign, [f"{layout.twins}/{name}" for name in twins])
 
 
 def listed(layout: Layout, prefix: str) -> Iterator[Entry]:
@@ -76,5 +82,8 @@ def _files(directory: str) -> Iterator[tuple[str, os.stat_result]]:
     with suppress(FileNotFoundError), os.scandir(directory) as entries:
         for entry in entries:
             if entry.is_file(follow_symlinks=False):
-                with suppress(FileNotFoundError):
-                    yield entry.name, entry.stat(follow_symlinks=False)
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                yield entry.name, status
