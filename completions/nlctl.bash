@@ -13,7 +13,7 @@ _nlctl_commands() {
         'queue') REPLY='ls show explain' ;;
         'context') REPLY='ls show use add rm rename export import' ;;
         'support') REPLY='bundle show' ;;
-        'doctor') REPLY='bazel config object' ;;
+        'doctor') REPLY='bazel config net object' ;;
         *) REPLY="" ;;
     esac
 }
@@ -73,6 +73,7 @@ _nlctl_options() {
         'doctor') REPLY='--check --skip --list --strict -w --watch --every --report --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor bazel') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor config') REPLY='--strict --format --for --set --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'doctor net') REPLY='--every --count --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor object') REPLY='--blake3 --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'bench') REPLY='--target --line --size --duration --count -j --jobs --rounds --loaders --rate --compressible --blobs --save --compare --max-regress --plot -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config validate') REPLY='--deep --strict --fix -n --dry-run --for --set --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -210,6 +211,9 @@ _nlctl_value() {
         'doctor config --for') REPLY='?' ;;
         'doctor config --set') REPLY='?' ;;
         'doctor config --name') REPLY='@contexts' ;;
+        'doctor net --every') REPLY='?' ;;
+        'doctor net --count') REPLY='?' ;;
+        'doctor net --name') REPLY='@contexts' ;;
         'doctor object --name') REPLY='@contexts' ;;
         'bench --target') REPLY='?' ;;
         'bench --line') REPLY='?' ;;

@@ -25,7 +25,7 @@ function __nlctl_commands
         case 'support'
             printf '%s\t%s\n' bundle 'Gather what helps to find a fault' show 'What a bundle holds'
         case 'doctor'
-            printf '%s\t%s\n' bazel 'What went wrong in a build, and what was slow' config 'What is wrong with configs, for CI' object 'Why a blob is not found'
+            printf '%s\t%s\n' bazel 'What went wrong in a build, and what was slow' config 'What is wrong with configs, for CI' net 'The way to every endpoint, gone again and again' object 'Why a blob is not found'
     end
 end
 function __nlctl_options
@@ -138,6 +138,8 @@ function __nlctl_options
             printf '%s\t%s\n' --name 'Which cluster; the latest one.'
         case 'doctor config'
             printf '%s\t%s\n' --strict 'Warnings are failures.' --format 'text, github (annotations) or sarif. [default: text]' --for 'nlserver, or nativelink for its stricter rules. [default: nlserver]' --set 'NAME=VALUE, as in the environment.' --name 'Which cluster; the latest one.'
+        case 'doctor net'
+            printf '%s\t%s\n' --every 'The time from one round to the next. [default: 5s]' --count 'So many rounds; 0 until Ctrl-C.' --name 'Which cluster; the latest one.'
         case 'doctor object'
             printf '%s\t%s\n' --blake3 'Hashes are BLAKE3 where the text does not say.' --name 'Which cluster; the latest one.'
         case 'bench'
@@ -406,6 +408,12 @@ function __nlctl_value
         case 'doctor config --set'
             echo '?'
         case 'doctor config --name'
+            echo '@contexts'
+        case 'doctor net --every'
+            echo '?'
+        case 'doctor net --count'
+            echo '?'
+        case 'doctor net --name'
             echo '@contexts'
         case 'doctor object --name'
             echo '@contexts'

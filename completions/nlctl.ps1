@@ -12,7 +12,7 @@ $nlctlCommands = @{
     'queue' = [ordered]@{ 'ls' = 'What waits, by the properties asked'; 'show' = 'One queue in full, worker by worker'; 'explain' = 'Why an operation does not run, worker by worker' }
     'context' = [ordered]@{ 'ls' = 'The clusters here and elsewhere'; 'show' = 'Where a context leads, and whether it answers'; 'use' = 'Make a context the current one'; 'add' = 'Give a server elsewhere a name'; 'rm' = 'Forget a context'; 'rename' = 'Give a context another name'; 'export' = 'A context as text'; 'import' = 'Take over an exported context' }
     'support' = [ordered]@{ 'bundle' = 'Gather what helps to find a fault'; 'show' = 'What a bundle holds' }
-    'doctor' = [ordered]@{ 'bazel' = 'What went wrong in a build, and what was slow'; 'config' = 'What is wrong with configs, for CI'; 'object' = 'Why a blob is not found' }
+    'doctor' = [ordered]@{ 'bazel' = 'What went wrong in a build, and what was slow'; 'config' = 'What is wrong with configs, for CI'; 'net' = 'The way to every endpoint, gone again and again'; 'object' = 'Why a blob is not found' }
 }
 $nlctlOptions = @{
     'up' = [ordered]@{ '--workers' = 'How many workers; 3 for a new cluster.'; '--name' = 'Which cluster; the latest one, or dev.'; '-n' = 'Show the plan and change nothing.'; '--dry-run' = 'Show the plan and change nothing.'; '--cas-size' = 'Most that the CAS keeps: 10gb, 500mb, 2Gi.'; '--cas-processes' = 'How many processes serve the CAS; by the number of cores for a new cluster.'; '--base-port' = 'First port P (P, P+1, P+10), or auto.'; '--no-wait' = 'Return before the cluster is ready.'; '--wait-timeout' = 'Longest wait until it is ready. [default: 60s]'; '--keep-on-fail' = 'Do not undo a failed start.'; '--no-smoke' = 'Run no canary action on the workers.'; '--attach' = 'Then follow its logs; Ctrl-C ends only that.'; '--profile' = 'Defaults of a new cluster: dev, ci or prod-like. [default: dev]'; '--config' = 'Folder with your cas, scheduler or worker.json5.'; '--backend' = 'What runs the parts: process. [default: process]'; '--detailed-exitcode' = 'Exit 12 when something changes, or would.' }
@@ -69,6 +69,7 @@ $nlctlOptions = @{
     'doctor' = [ordered]@{ '--check' = 'Only this check, and what it builds on.'; '--skip' = 'Leave this check or area out.'; '--list' = 'List the checks and run none.'; '--strict' = 'Warnings count as failures.'; '-w' = 'Look again and again; q or Ctrl-C ends it.'; '--watch' = 'Look again and again; q or Ctrl-C ends it.'; '--every' = 'With --watch: the pause between two looks. [default: 10s]'; '--report' = 'Also write everything into this file: .html or .md.'; '--name' = 'Which cluster; the latest one.' }
     'doctor bazel' = [ordered]@{ '--name' = 'Which cluster; the latest one.' }
     'doctor config' = [ordered]@{ '--strict' = 'Warnings are failures.'; '--format' = 'text, github (annotations) or sarif. [default: text]'; '--for' = 'nlserver, or nativelink for its stricter rules. [default: nlserver]'; '--set' = 'NAME=VALUE, as in the environment.'; '--name' = 'Which cluster; the latest one.' }
+    'doctor net' = [ordered]@{ '--every' = 'The time from one round to the next. [default: 5s]'; '--count' = 'So many rounds; 0 until Ctrl-C.'; '--name' = 'Which cluster; the latest one.' }
     'doctor object' = [ordered]@{ '--blake3' = 'Hashes are BLAKE3 where the text does not say.'; '--name' = 'Which cluster; the latest one.' }
     'bench' = [ordered]@{ '--target' = '[NAME=]URL of a server; several are measured side by side.'; '--line' = 'Only lines that match, such as ''read-*''; may be repeated.'; '--size' = 'cas: blobs of this size only; may be repeated.'; '--duration' = 'How long a round is. [default: 1s]'; '--count' = 'Calls of a round, in place of its length.'; '-j' = 'Calls at a time.'; '--jobs' = 'Calls at a time.'; '--rounds' = 'How many rounds. [default: 3]'; '--loaders' = 'How many load processes; one for two cores.'; '--rate' = 'Calls a second of the open loop; by default half of what the slowest can.'; '--compressible' = 'Share of each blob that is zeros.'; '--blobs' = 'startup: blobs in the full store. [default: 20000]'; '--save' = 'Keep the result under this name, or as this path.'; '--compare' = 'Show the change since the result of this name or path.'; '--max-regress' = 'With --compare: the largest loss that is no failure. [default: 10%]'; '--plot' = 'Draw the result into this SVG file.' }
     'config validate' = [ordered]@{ '--deep' = 'Judge the files together, and against this machine.'; '--strict' = 'Warnings are errors.'; '--fix' = 'Write the repairs that are safe, after showing them.'; '-n' = 'With --fix: only show them.'; '--dry-run' = 'With --fix: only show them.'; '--for' = 'nlserver, or nativelink for its stricter rules. [default: nlserver]'; '--set' = 'NAME=VALUE, as in the environment.'; '--name' = 'Which cluster; the latest one.' }
@@ -207,6 +208,9 @@ $nlctlValues = @{
     'doctor config --for' = '?'
     'doctor config --set' = '?'
     'doctor config --name' = '@contexts'
+    'doctor net --every' = '?'
+    'doctor net --count' = '?'
+    'doctor net --name' = '@contexts'
     'doctor object --name' = '@contexts'
     'bench --target' = '?'
     'bench --line' = '?'

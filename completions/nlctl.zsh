@@ -14,7 +14,7 @@ _nlctl_commands() {
         'queue') found=('ls:What waits, by the properties asked' 'show:One queue in full, worker by worker' 'explain:Why an operation does not run, worker by worker') ;;
         'context') found=('ls:The clusters here and elsewhere' 'show:Where a context leads, and whether it answers' 'use:Make a context the current one' 'add:Give a server elsewhere a name' 'rm:Forget a context' 'rename:Give a context another name' 'export:A context as text' 'import:Take over an exported context') ;;
         'support') found=('bundle:Gather what helps to find a fault' 'show:What a bundle holds') ;;
-        'doctor') found=('bazel:What went wrong in a build, and what was slow' 'config:What is wrong with configs, for CI' 'object:Why a blob is not found') ;;
+        'doctor') found=('bazel:What went wrong in a build, and what was slow' 'config:What is wrong with configs, for CI' 'net:The way to every endpoint, gone again and again' 'object:Why a blob is not found') ;;
         *) found=() ;;
     esac
 }
@@ -74,6 +74,7 @@ _nlctl_own() {
         'doctor') found=('--check:Only this check, and what it builds on.' '--skip:Leave this check or area out.' '--list:List the checks and run none.' '--strict:Warnings count as failures.' '-w:Look again and again; q or Ctrl-C ends it.' '--watch:Look again and again; q or Ctrl-C ends it.' '--every:With --watch: the pause between two looks. [default: 10s]' '--report:Also write everything into this file: .html or .md.' '--name:Which cluster; the latest one.') ;;
         'doctor bazel') found=('--name:Which cluster; the latest one.') ;;
         'doctor config') found=('--strict:Warnings are failures.' '--format:text, github (annotations) or sarif. [default: text]' '--for:nlserver, or nativelink for its stricter rules. [default: nlserver]' '--set:NAME=VALUE, as in the environment.' '--name:Which cluster; the latest one.') ;;
+        'doctor net') found=('--every:The time from one round to the next. [default: 5s]' '--count:So many rounds; 0 until Ctrl-C.' '--name:Which cluster; the latest one.') ;;
         'doctor object') found=('--blake3:Hashes are BLAKE3 where the text does not say.' '--name:Which cluster; the latest one.') ;;
         'bench') found=('--target:[NAME=]URL of a server; several are measured side by side.' '--line:Only lines that match, such as '\''read-*'\''; may be repeated.' '--size:cas: blobs of this size only; may be repeated.' '--duration:How long a round is. [default: 1s]' '--count:Calls of a round, in place of its length.' '-j:Calls at a time.' '--jobs:Calls at a time.' '--rounds:How many rounds. [default: 3]' '--loaders:How many load processes; one for two cores.' '--rate:Calls a second of the open loop; by default half of what the slowest can.' '--compressible:Share of each blob that is zeros.' '--blobs:startup: blobs in the full store. [default: 20000]' '--save:Keep the result under this name, or as this path.' '--compare:Show the change since the result of this name or path.' '--max-regress:With --compare: the largest loss that is no failure. [default: 10%]' '--plot:Draw the result into this SVG file.') ;;
         'config validate') found=('--deep:Judge the files together, and against this machine.' '--strict:Warnings are errors.' '--fix:Write the repairs that are safe, after showing them.' '-n:With --fix: only show them.' '--dry-run:With --fix: only show them.' '--for:nlserver, or nativelink for its stricter rules. [default: nlserver]' '--set:NAME=VALUE, as in the environment.' '--name:Which cluster; the latest one.') ;;
@@ -215,6 +216,9 @@ _nlctl_value() {
         'doctor config --for') REPLY='?' ;;
         'doctor config --set') REPLY='?' ;;
         'doctor config --name') REPLY='@contexts' ;;
+        'doctor net --every') REPLY='?' ;;
+        'doctor net --count') REPLY='?' ;;
+        'doctor net --name') REPLY='@contexts' ;;
         'doctor object --name') REPLY='@contexts' ;;
         'bench --target') REPLY='?' ;;
         'bench --line') REPLY='?' ;;

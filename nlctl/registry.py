@@ -263,6 +263,13 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("doctor", "config"): Leaf(
         "doctor_config", "What is wrong with configs, for CI", LOOK, frozenset({"--format", "--for", "--set", "--name"})
     ),
+    ("doctor", "net"): Leaf(
+        "doctor_net",
+        "The way to every endpoint, gone again and again",
+        LOOK,
+        frozenset({"--every", "--count", "--name"}),
+        level=Level.STANDARD,
+    ),
     ("doctor", "object"): Leaf(
         "doctor_object", "Why a blob is not found", LOOK, frozenset({"--name"}), level=Level.STANDARD
     ),
