@@ -25,7 +25,7 @@ function __nlctl_commands
         case 'support'
             printf '%s\t%s\n' bundle 'Gather what helps to find a fault' show 'What a bundle holds'
         case 'doctor'
-            printf '%s\t%s\n' bazel 'What went wrong in a build, and what was slow' config 'What is wrong with configs, for CI' net 'The way to every endpoint, gone again and again' object 'Why a blob is not found'
+            printf '%s\t%s\n' bazel 'What went wrong in a build, and what was slow' config 'What is wrong with configs, for CI' net 'The way to every endpoint, gone again and again' object 'Why a blob is not found' undo 'Take back what a fix changed'
     end
 end
 function __nlctl_options
@@ -133,7 +133,7 @@ function __nlctl_options
         case 'ac check'
             printf '%s\t%s\n' --blake3 'Hashes are BLAKE3 where the text does not say.'
         case 'doctor'
-            printf '%s\t%s\n' --check 'Only this check, and what it builds on.' --skip 'Leave this check or area out.' --list 'List the checks and run none.' --strict 'Warnings count as failures.' -w 'Look again and again; q or Ctrl-C ends it.' --watch 'Look again and again; q or Ctrl-C ends it.' --every 'With --watch: the pause between two looks. [default: 10s]' --report 'Also write everything into this file: .html or .md.' --name 'Which cluster; the latest one.'
+            printf '%s\t%s\n' --check 'Only this check, and what it builds on.' --skip 'Leave this check or area out.' --list 'List the checks and run none.' --strict 'Warnings count as failures.' -w 'Look again and again; q or Ctrl-C ends it.' --watch 'Look again and again; q or Ctrl-C ends it.' --every 'With --watch: the pause between two looks. [default: 10s]' --report 'Also write everything into this file: .html or .md.' --fix 'Mend what can safely be mended, after showing it.' -n 'With --fix: only show it.' --dry-run 'With --fix: only show it.' --name 'Which cluster; the latest one.'
         case 'doctor bazel'
             printf '%s\t%s\n' --name 'Which cluster; the latest one.'
         case 'doctor config'
@@ -141,7 +141,9 @@ function __nlctl_options
         case 'doctor net'
             printf '%s\t%s\n' --every 'The time from one round to the next. [default: 5s]' --count 'So many rounds; 0 until Ctrl-C.' --name 'Which cluster; the latest one.'
         case 'doctor object'
-            printf '%s\t%s\n' --blake3 'Hashes are BLAKE3 where the text does not say.' --name 'Which cluster; the latest one.'
+            printf '%s\t%s\n' --blake3 'Hashes are BLAKE3 where the text does not say.' --fix 'Mend it if that is safe, after showing how.' -n 'With --fix: only show it.' --dry-run 'With --fix: only show it.' --name 'Which cluster; the latest one.'
+        case 'doctor undo'
+            printf '%s\t%s\n' -n 'Only show what would be taken back.' --dry-run 'Only show what would be taken back.'
         case 'bench'
             printf '%s\t%s\n' --target '[NAME=]URL of a server; several are measured side by side.' --line 'Only lines that match, such as \'read-*\'; may be repeated.' --size 'cas: blobs of this size only; may be repeated.' --duration 'How long a round is. [default: 1s]' --count 'Calls of a round, in place of its length.' -j 'Calls at a time.' --jobs 'Calls at a time.' --rounds 'How many rounds. [default: 3]' --loaders 'How many load processes; one for two cores.' --rate 'Calls a second of the open loop; by default half of what the slowest can.' --compressible 'Share of each blob that is zeros.' --blobs 'startup: blobs in the full store. [default: 20000]' --save 'Keep the result under this name, or as this path.' --compare 'Show the change since the result of this name or path.' --max-regress 'With --compare: the largest loss that is no failure. [default: 10%]' --plot 'Draw the result into this SVG file.'
         case 'config validate'

@@ -273,6 +273,7 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
     ("doctor", "object"): Leaf(
         "doctor_object", "Why a blob is not found", LOOK, frozenset({"--name"}), level=Level.STANDARD
     ),
+    ("doctor", "undo"): Leaf("doctor_undo", "Take back what a fix changed", LOOK),
     ("bench",): Leaf(
         "bench",
         "Measure a server, next to bare gRPC on this machine",

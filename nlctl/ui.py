@@ -211,6 +211,17 @@ class Ui:
                 self._event(command, step=step, state=state, **facts)
         self._err.flush()
 
+    def difference(self, text: str) -> None:
+        """What changes in a file, as `diff -u` shows it: what goes in red, what comes in green."""
+        if self.progress in ("none", "json"):
+            return
+        self._clear()
+        styles = {"+": "32", "-": "31", "@": "36"}
+        for line in text.splitlines():
+            style = "" if line.startswith(("+++", "---")) else styles.get(line[:1], "")
+            self._err.write(f"    {self._style(line.translate(_CONTROLS), style, self._err_color and bool(style))}\n")
+        self._err.flush()
+
     def waiting(self, text: str) -> None:
         """What is being waited for: one line on a terminal that the next step replaces; nothing any more for ""."""
         if self.progress != "tty":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from nlctl.doctor.check import Check
     from nlctl.doctor.examination import Outcome
     from nlctl.doctor.finding import Verdict
+    from nlctl.doctor.mending import Ailment
+    from nlctl.faults import Fault
     from nlctl.ui import Ui
 
 EPILOG = """\b
@@ -28,8 +31,10 @@ Examples:
   nlctl doctor --watch --every 30s
   nlctl doctor --report doctor.html
   nlctl doctor -o json | jq '.items[] | select(.status == "failed")'
+  nlctl doctor --fix --dry-run        what it would change
 \b
-Exit status: 0 nothing failed, 4 nothing could be reached, 5 something failed (with --strict also warnings)
+Exit status: 0 nothing failed, 2 nobody agreed to a repair, 4 nothing could be reached, 5 something failed (with
+--strict also warnings), 7 another command changes the cluster
 """
 _COLUMNS = (
     Column("ID", "id"),
@@ -56,12 +61,17 @@ def command(
     report: Annotated[
         Path | None, typer.Option(help="Also write everything into this file: .html or .md.", metavar="FILE")
     ] = None,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can safely be mended, after showing it.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="With --fix: only show it.")] = False,
     name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "",
 ) -> int:
     """Examine a cluster or any server: what is wrong, the evidence, why, and the fix.
 
-    Checks run all at once, and each after what it builds on: one cause gives one failure. Nothing is changed but for
-    probe blobs of random bytes and a random key of the action cache.
+    Checks run all at once, and each after what it builds on: one cause gives one failure. Without --fix nothing is
+    changed but for probe blobs of random bytes and a random key of the action cache.
+
+    With --fix you see each change and are asked; then it is made, and the checks run again. `nlctl doctor undo` takes
+    it back.
     """
     session: Session = ctx.obj
     chosen = _chosen(areas or (), check or (), skip or ())
@@ -69,6 +79,8 @@ def command(
         rows = [{"id": c.id, "area": c.area, "level": c.level, "title": c.title, "probe": c.probe} for c in chosen]
         session.ui.items("nlctl.doctor.checks/v1", rows, _LISTED)
         return Exit.OK
+    if watch and fix:
+        raise _not_together()
     where = session.endpoint or f"context {session.chosen(name)}"
     if report is not None:
         _check_suffix(report)
@@ -86,8 +98,17 @@ def command(
         outcomes = watching(session.ui, look, lambda verdict: _mark(session.ui, verdict), where, seconds(every))
         return _exit(outcomes, strict=strict)
     outcomes, spent = look()
-    _tell(session, outcomes, where, spent)
+    if not (fix and session.ui.structured):
+        _tell(session, outcomes, where, spent)
+    if fix:
+        outcomes = _fixed(session, name, outcomes, look, dry_run=dry_run)
     return _exit(outcomes, strict=strict)
+
+
+def _not_together() -> Fault:
+    from nlctl.faults import USAGE, Fault, fix
+
+    return Fault(USAGE, "--watch looks again and again, --fix once", fixes=[fix("leave one of the two out")])
 
 
 def _check_suffix(path: Path) -> None:
@@ -145,6 +166,41 @@ async def _examined(session: Session, checks: list[Check], name: str, *, tells: 
 
     async with opened(session, name) as site:
         return await examine(site, checks, tell)
+
+
+def _fixed(
+    session: Session,
+    name: str,
+    outcomes: list[Outcome],
+    look: Callable[[], tuple[list[Outcome], float]],
+    *,
+    dry_run: bool,
+) -> list[Outcome]:
+    """Mend, and answer how it stands then."""
+    from nlctl.doctor.fixing import fixed
+
+    latest = outcomes
+
+    def again() -> list[Ailment]:
+        nonlocal latest
+        latest, _ = look()
+        return _ailments(latest)
+
+    fixed(session, name, _ailments(outcomes), again, dry_run=dry_run)
+    return latest
+
+
+def _ailments(outcomes: list[Outcome]) -> list[Ailment]:
+    from nlctl.doctor.finding import Verdict
+    from nlctl.doctor.mending import Ailment
+
+    bad = (Verdict.FAILED, Verdict.WARNING)
+    return [
+        Ailment(one.check.id, found.what, found.remedies, found.fixes)
+        for one in outcomes
+        for found in one.findings
+        if found.verdict in bad
+    ]
 
 
 def _tell(session: Session, outcomes: list[Outcome], where: str, spent: float) -> None:

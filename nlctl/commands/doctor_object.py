@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nlserver.reapi.digest import Digest
 
     from nlctl.doctor.blob import Diagnosis, Hop
+    from nlctl.doctor.mending import Ailment
     from nlctl.ui import Ui
 
 EPILOG = """\b
@@ -20,6 +21,7 @@ Examples:
   nlctl doctor object @last.stdout
   nlctl doctor object 'Object 7fd2...-148 not found in either fast or ...'
   bazel build //... 2>&1 | nlctl doctor object -
+  nlctl doctor object 7fd25e01 --fix --dry-run
 \b
 Exit status: 0 it is there, 2 no digest in the text, 4 no cluster, 5 it is not well,
   9 its bytes are wrong
@@ -30,6 +32,8 @@ def command(
     ctx: typer.Context,
     text: Annotated[list[str], typer.Argument(help="HASH/SIZE, a pasted error, @last, file:PATH, or -.")],
     blake3: Annotated[bool, typer.Option("--blake3", help="Hashes are BLAKE3 where the text does not say.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend it if that is safe, after showing how.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="With --fix: only show it.")] = False,
     name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "",
 ) -> int:
     """Say why a blob is not found: one verdict, the way that the blob takes with a mark where it ends, and the fix.
@@ -48,8 +52,32 @@ def command(
     facts = session.wait_for(searched(session, wanted, name))
     found = diagnose(facts)
     hops = way(facts, found)
-    session.ui.item("nlctl.doctor.object/v1", _item(wanted, found, hops), _text(session.ui, wanted, found, hops))
-    return _exit(found)
+    if not (fix and session.ui.structured):
+        session.ui.item("nlctl.doctor.object/v1", _item(wanted, found, hops), _text(session.ui, wanted, found, hops))
+    return _exit(_fixed(session, wanted, found, name, dry_run=dry_run) if fix else found)
+
+
+def _fixed(session: Session, wanted: Digest, found: Diagnosis, name: str, *, dry_run: bool) -> Diagnosis:
+    """Mend, and answer the verdict of then."""
+    from nlctl.doctor.blob import diagnose
+    from nlctl.doctor.blob_search import searched
+    from nlctl.doctor.fixing import fixed
+
+    latest = found
+
+    def again() -> list[Ailment]:
+        nonlocal latest
+        latest = diagnose(session.wait_for(searched(session, wanted, name)))
+        return _ailments(latest)
+
+    fixed(session, name, _ailments(found), again, dry_run=dry_run)
+    return latest
+
+
+def _ailments(found: Diagnosis) -> list[Ailment]:
+    from nlctl.doctor.mending import Ailment
+
+    return [] if found.well else [Ailment(str(found.cause), found.what, found.remedies, found.fixes)]
 
 
 def _item(wanted: Digest, found: Diagnosis, hops: list[Hop]) -> dict[str, Any]:

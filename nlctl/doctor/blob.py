@@ -12,7 +12,7 @@ from typing import Final
 
 from nlserver.reapi.digest import Digest
 
-from nlctl.doctor.finding import Evidence
+from nlctl.doctor.finding import ADDRESSES, Evidence, Remedy
 from nlctl.faults import Fix, fix
 from nlctl.layers import Layer, Sighting
 
@@ -102,6 +102,7 @@ class Diagnosis:
     at: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     fixes: tuple[Fix, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
 
     @property
     def well(self) -> bool:
@@ -173,6 +174,7 @@ def _of_ways(facts: Facts) -> Iterator[Diagnosis]:
                 fix(f"set the endpoint of {path} in {part}.json5 to the CAS of the clients, then restart {part}"),
                 fix("see the line", "nlctl", "config", "validate", "--deep"),
             ),
+            (Remedy("recorded", (part, ADDRESSES)),),
         )
     for one in silent:
         yield Diagnosis(
@@ -182,7 +184,13 @@ def _of_ways(facts: Facts) -> Iterator[Diagnosis]:
             (f"{one.part}:{one.path}",),
             (Evidence(f"{one.part}:{one.path}", one.message or "no answer", "TraceBlob"),),
             (fix("see what is down", "nlctl", "doctor", "network", "host"), fix("", "nlctl", "logs", one.part)),
+            (Remedy("recorded", (one.part, ADDRESSES)),),
         )
+
+
+def _blob(facts: Facts) -> Remedy:
+    """The repair that brings it back."""
+    return Remedy("blob", (facts.digest.hash, str(facts.digest.size_bytes), facts.digest.function.name))
 
 
 def _of_reading(facts: Facts, name: str) -> Iterator[Diagnosis]:
@@ -212,6 +220,7 @@ def _of_reading(facts: Facts, name: str) -> Iterator[Diagnosis]:
                     fix(_HEAL, "nlctl", "cas", "heal", name),
                     fix("look for more", "nlctl", "cas", "verify", "--all"),
                 ),
+                remedies=(_blob(facts),),
             )
         case trouble:
             yield Diagnosis(
@@ -221,6 +230,7 @@ def _of_reading(facts: Facts, name: str) -> Iterator[Diagnosis]:
                 _places(facts, ("cas",)),
                 (Evidence("read", trouble, "client"),),
                 (fix(_HEAL, "nlctl", "cas", "heal", name), fix("let the store count again", "nlctl", "restart", "cas")),
+                (_blob(facts),),
             )
 
 
@@ -234,6 +244,7 @@ def _of_absence(facts: Facts, name: str) -> Iterator[Diagnosis]:
             "it was never written through to the CAS, or the CAS lost it since",
             where,
             fixes=(fix(_HEAL, "nlctl", "cas", "heal", name),),
+            remedies=(_blob(facts),),
         )
     evicted = [one for one in facts.sightings if one.evicted is not None]
     if evicted:
@@ -278,6 +289,7 @@ def _evicted(facts: Facts, evicted: Sequence[Sighting]) -> Diagnosis:
                 fix("remove the result: find it with", "nlctl", "ac", "ls"),
                 bigger,
             ),
+            (Remedy("dangling", (facts.digest.function.name, facts.digest.hash)),),
         )
     unused = last.evicted.unused_seconds
     return Diagnosis(

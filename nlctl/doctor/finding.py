@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from nlctl.faults import Fix
 
@@ -38,9 +38,27 @@ class Evidence(NamedTuple):
     source: str
 
 
+ADDRESSES: Final = "addresses"
+"""For `recorded`: where a config dials and listens, and the instance names that it gives there."""
+PROPERTIES: Final = "properties"
+"""For `recorded`: what workers offer and schedulers compare."""
+WHOLE: Final = "whole"
+"""For `recorded`: the whole file."""
+
+
+class Remedy(NamedTuple):
+    """What mends it: the name of a repair (a file of `repairs/`), and what it is told."""
+
+    repair: str
+    about: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class Finding:
-    """One sentence of a check. `because` says why that is bad or how it comes; `certain` is False for a guess."""
+    """One sentence of a check. `because` says why that is bad or how it comes; `certain` is False for a guess.
+
+    `remedies` are what `nlctl doctor --fix` may do about it; none where no repair is safe.
+    """
 
     verdict: Verdict
     what: str
@@ -48,6 +66,7 @@ class Finding:
     evidence: tuple[Evidence, ...] = ()
     fixes: tuple[Fix, ...] = ()
     certain: bool = True
+    remedies: tuple[Remedy, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -58,6 +77,7 @@ class Finding:
             "evidence": [one._asdict() for one in self.evidence],
             "fix": [{"text": one.text, "command": list(one.command)} for one in self.fixes],
             "confidence": "certain" if self.certain else "likely",
+            "fixable": bool(self.remedies),
         }
 
 

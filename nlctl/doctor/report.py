@@ -58,7 +58,9 @@ def summary(outcomes: Sequence[Outcome], seconds: float) -> str:
         if count[verdict]
     ]
     said = ", ".join(words) or "nothing is wrong"
-    return f"{said}; {len(outcomes)} checks in {seconds:.1f}s"
+    fixable = sum(bool(found.remedies) and found.verdict in _BAD for one in outcomes for found in one.findings)
+    mend = f"; {fixable} may be mended by nlctl doctor --fix" if fixable else ""
+    return f"{said}; {len(outcomes)} checks in {seconds:.1f}s{mend}"
 
 
 def _areas(outcomes: Sequence[Outcome], mark: Mark) -> Iterable[str]:

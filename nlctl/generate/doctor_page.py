@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from nlctl.doctor import repairs as mended
 from nlctl.doctor.check import Check
 from nlctl.doctor.checks import every
+from nlctl.doctor.repair import Repair
 
 _HEAD: Final = """\
 # The doctor
 
 `nlctl doctor` examines a cluster, or any server of the Remote Execution API (`nlctl --endpoint URL doctor`), and says
-what is wrong, what it saw and where, why that is bad, and what to do. It changes nothing but probe blobs of random
-bytes and one random key of the action cache.
+what is wrong, what it saw and where, why that is bad, and what to do. Without `--fix` it changes nothing but probe
+blobs of random bytes and one random key of the action cache.
 
 * Checks run all at once, each after those it needs: **one cause gives one failure**, and what builds on it is skipped
   and says so. One that does not apply here (a server that nlctl did not start has no processes to look at) is skipped
@@ -29,6 +31,33 @@ bytes and one random key of the action cache.
   looked for from each part. Parts need not share a directory; they must reach one CAS server. A shared directory is
   safe with nlserver, and a fault with real NativeLink processes, which would evict each other's blobs.
 
+## Repairs
+
+`nlctl doctor --fix` mends what has a safe repair, `nlctl doctor object TEXT --fix` what is wrong with one blob.
+
+1. It **plans**: every change in words, config files as a diff, and which parts start anew. `--dry-run` ends here.
+2. It **asks**; where nobody can be asked it needs `--yes`.
+3. It writes the changes into a **journal**, on the disk before the first is made, and makes them. Parts restart one
+   after the other; workers finish what they run first, so no action is lost.
+4. It **examines again** and says of each finding whether it is mended. What a repair uncovers is mended in a further
+   round, after another question.
+
+`nlctl doctor undo [ID]` takes the latest fix back, or the one of this id: it shows what, asks, does it, and looks
+whether all is as it was. Files are as they were byte for byte, wrong bytes stand where they stood, removed results are
+back where no newer one is. It refuses, and changes nothing, when somebody changed a file of the fix since.
+
+A change is never told from a mark that it is done, but from the world: a fix that was killed at any moment is taken
+back by `undo`, or brought to its end by `--fix`, like one that ended well.
+
+What has no safe repair is listed with the reason and the command for a person.
+
+A new repair is a file of `nlctl/doctor/repairs/`: a `look` that gathers facts and a pure `plan` that makes changes of
+them; a finding names it in `remedies`. The kinds of changes stand in `nlctl/doctor/kinds/`.
+
+{repairs}
+
+## How checks are made
+
 A new check is an entry of `CHECKS` in a file of `nlctl/doctor/checks/`: a `look` that gathers facts and a pure
 `judge`.
 
@@ -41,7 +70,14 @@ Level: A any server of the Remote Execution API, B a cluster that nlctl started,
 
 def files() -> dict[str, str]:
     """The page, by its path in the repository."""
-    return {"docs/doctor.md": _HEAD + table(every().values())}
+    head = _HEAD.replace("{repairs}", repairs(mended.every().values()))
+    return {"docs/doctor.md": head + table(every().values())}
+
+
+def repairs(known: Iterable[Repair]) -> str:
+    """One line for each repair, in Markdown."""
+    lines = ["| repair | what it does | why it is safe |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {one.name} | {one.title} | {one.safe} |" for one in known)])
 
 
 def table(checks: Iterable[Check]) -> str:

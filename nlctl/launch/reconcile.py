@@ -30,8 +30,10 @@ from nlctl.launch.wish import (
     fingerprint,
     members,
     resized,
+    running_fingerprint,
     workers_of,
 )
+from nlctl.launch.written import isa
 from nlctl.ui import Ui
 
 DEFAULT_WORKERS: Final = 3
@@ -39,7 +41,6 @@ DEFAULT_CAS_SIZE: Final = "10gb"
 _DRAIN_SECONDS: Final = 600.0
 _UNDO_SECONDS: Final = 5.0
 _CANARY_SECONDS: Final = 10.0
-_ISA: Final = {"x86_64": "x86-64"}
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,7 @@ class Config:
     @property
     def fingerprint(self) -> str:
         """Of what the member runs: the content, and by how many processes."""
-        processes = self.member.processes
-        return fingerprint(self.text if processes == 1 else f"{processes} processes: {self.text}")
+        return running_fingerprint(self.text, self.member.processes)
 
 
 @dataclass
@@ -153,7 +153,7 @@ def plan(ledger: Ledger, asked: Asked, reports: Sequence[Report] | None) -> Plan
         asked.cas_size or (record.cas_size if record else DEFAULT_CAS_SIZE),
         chosen,
         ledger.data,
-        _isa(),
+        isa(),
         _cas_processes(asked, record),
         _offers(asked, record, workers),
         tuple(dict.fromkeys([*(record.knows if record else ()), *asked.offers])),
@@ -185,11 +185,6 @@ def _cas_processes(asked: Asked, record: Record | None) -> int:
     if asked.cas_processes is not None:
         return checked_processes(asked.cas_processes)
     return record.cas_processes if record else cas_processes(len(os.sched_getaffinity(0)))
-
-
-def _isa() -> str:
-    machine_name = os.uname().machine
-    return _ISA.get(machine_name, machine_name)
 
 
 def _ports(base: str | None, before: Ports | None, *, running: bool, notes: list[str]) -> Ports:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from nlserver.errors import Error
 
 from nlctl.faults import NOT_READY, PART_FAILED, Fault, fix
 from nlctl.launch import draining
+from nlctl.launch.backend import Report
 from nlctl.launch.backends.processes import Processes, lost, tail
 from nlctl.launch.ledger import Ledger
-from nlctl.launch.wish import HOST, Ports
+from nlctl.launch.wish import HOST, Ports, running_fingerprint
 from nlctl.ui import Ui
 
 _SIGN_OFF_SECONDS: Final = 5.0
@@ -86,8 +88,10 @@ class Restart:
         return running
 
     def _anew(self, names: Sequence[str], grace_seconds: float) -> None:
-        before = {one.name: one.pid for one in self._backend.reports() or () if one.name in names}
-        self._backend.restart(names, grace_seconds)
+        reports = [one for one in self._backend.reports() or () if one.name in names]
+        before = {one.name: one.pid for one in reports}
+        # What it will run is what the file says now, so that nobody takes it for out of date afterwards.
+        self._backend.restart({one.name: on_disk(one) for one in reports}, grace_seconds)
         waiting = set(names)
         for report in self._backend.watch(time.monotonic() + grace_seconds + self._limits.ready_seconds):
             if report.name not in waiting or report.pid == before[report.name]:
@@ -113,6 +117,15 @@ class Restart:
             fixes=[more, fix("see what it says", "nlctl", "logs", name)],
             log=tail(self._ledger, name),
         )
+
+
+def on_disk(report: Report) -> str:
+    """The fingerprint of what this member would run if it started now; "" when its config cannot be read."""
+    try:
+        text = Path(report.config).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return running_fingerprint(text, report.processes)
 
 
 def part_failed(ledger: Ledger, name: str, last_exit: str | None) -> Fault:

@@ -7,8 +7,8 @@ started again until its config changes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -111,10 +111,15 @@ class Roster:
                 unit.state, unit.not_before, unit.failures, unit.since = State.WAITING, now, 0, now
         return self.settle(now)
 
-    def restart(self, names: Sequence[str], now: float, grace_seconds: float) -> list[Effect]:
-        """Start these anew although nothing changed. Raises KeyError for a name that is no member."""
+    def restart(self, fingerprints: Mapping[str, str], now: float, grace_seconds: float) -> list[Effect]:
+        """Start these anew, whether or not what they run changed; "" leaves a fingerprint as it is.
+
+        Raises KeyError for a name that is no member.
+        """
         self.grace_seconds = grace_seconds
-        for unit in [self.units[name] for name in names]:
+        for unit in [self.units[name] for name in fingerprints]:
+            if unit.wanted is not None and (fresh := fingerprints[unit.wanted.name]):
+                unit.wanted = replace(unit.wanted, fingerprint=fresh)
             if unit.state in _ALIVE:
                 unit.anew = True
             elif unit.state is not State.WAITING:

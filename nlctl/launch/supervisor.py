@@ -5,7 +5,7 @@ gRPC object itself, because none survives a fork: it is spoken to over a Unix so
 decided by `roster`; this module only carries it out.
 
     {"op": "apply", "members": [...], "grace_seconds": 30}   {"op": "status"}   {"op": "watch"}
-    {"op": "restart", "names": [...], "grace_seconds": 60}   {"op": "stop", "grace_seconds": 10}
+    {"op": "restart", "names": [...], "fingerprints": {...}, "grace_seconds": 60}   {"op": "stop", "grace_seconds": 10}
 """
 
 from __future__ import annotations
@@ -238,7 +238,9 @@ class Supervisor:
                     self._do(self._roster.apply(wanted, time.monotonic(), float(request["grace_seconds"])))
             case "restart":
                 grace = float(request["grace_seconds"])
-                effects = self._roster.restart(request["names"], time.monotonic(), grace)
+                # Commands of before know names alone.
+                fingerprints = request.get("fingerprints") or dict.fromkeys(request["names"], "")
+                effects = self._roster.restart(fingerprints, time.monotonic(), grace)
                 self._send(client, {"event": "applied"})
                 self._do(effects)
             case "stop":

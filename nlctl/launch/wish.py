@@ -209,6 +209,11 @@ def fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def running_fingerprint(text: str, processes: int) -> str:
+    """A short name for what a member runs: its config, and by how many processes."""
+    return fingerprint(text if processes == 1 else f"{processes} processes: {text}")
+
+
 def workers_of(names: Sequence[str]) -> list[str]:
     """The workers among these members."""
     return [name for name in names if name.startswith("worker-")]

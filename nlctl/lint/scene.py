@@ -40,7 +40,7 @@ class File:
     @cached_property
     def values(self) -> Mapping[str, Value]:
         """Every value as the file writes it, by its config path."""
-        return {value.place.path: value for value in _values(self.config.source.document.root)}
+        return {value.place.path: value for value in values(self.config.source.document.root)}
 
     @cached_property
     def keys(self) -> Mapping[str, Name]:
@@ -216,7 +216,8 @@ def everywhere(host: str) -> bool:
     return host in ("0.0.0.0", "[::]")  # noqa: S104
 
 
-def _values(value: Value) -> Iterator[Value]:
+def values(value: Value) -> Iterator[Value]:
+    """The value itself and every one inside it."""
     yield value
     for item in (*value.items, *(item for _, item in value.pairs)):
-        yield from _values(item)
+        yield from values(item)

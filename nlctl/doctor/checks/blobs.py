@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import Fix, fix
 from nlctl.registry import Level
@@ -112,7 +112,8 @@ def judge_empty(empty: Empty) -> Iterable[Finding]:
             "the empty blob is listed as missing" if empty.is_missing else f"the empty blob cannot be read{empty.said}"
         )
         because = "clients count on it without an upload: an empty stdout, an empty directory"
-        return [Finding(Verdict.WARNING, what, because, fixes=(fix("upload it", "nlctl", "cas", "put", "/dev/null"),))]
+        upload = fix("upload it", "nlctl", "cas", "put", "/dev/null")
+        return [Finding(Verdict.WARNING, what, because, fixes=(upload,), remedies=(Remedy("empty_blob"),))]
     return [ok("the empty blob is there")]
 
 

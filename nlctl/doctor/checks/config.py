@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from nlctl.doctor.check import Check
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import ADDRESSES, PROPERTIES, WHOLE, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
 
 if TYPE_CHECKING:
+    from nlctl.lint import finding as lint
     from nlctl.lint import judging
+
+_OF_ADDRESSES: Final = ("NL-CFG-120", "NL-CFG-122", "NL-CFG-144")
+_OF_PROPERTIES: Final = ("NL-CFG-121", "NL-CFG-123")
 
 
 def judge_configs(verdict: judging.Verdict) -> Iterable[Finding]:
@@ -28,11 +33,30 @@ def judge_configs(verdict: judging.Verdict) -> Iterable[Finding]:
             one.why,
             (Evidence(one.id, one.excerpt.strip(), f"{one.place.file}:{one.place.line}"),),
             (fix(one.fix), fix("see all of them", "nlctl", "config", "validate", "--deep")),
+            remedies=tuple(_remedies(one, verdict.unread)),
         )
         for one in verdict.findings
         if one.severity in verdicts
     ]
     return found or [ok(f"nothing is wrong with {len(verdict.files)} configs")]
+
+
+def _remedies(one: lint.Finding, unread: Collection[str]) -> Iterable[Remedy]:
+    """What the rule itself writes, or else what nlctl wrote there before somebody edited it."""
+    from nlctl.lint.finding import Severity
+
+    part = PurePath(one.place.file).stem
+    if one.edits:
+        yield Remedy("lint_edits", (one.id,))
+    elif one.id in _OF_ADDRESSES:
+        yield Remedy("recorded", (part, ADDRESSES))
+    elif one.id in _OF_PROPERTIES:
+        yield Remedy("recorded", (part, PROPERTIES))
+        yield Remedy("recorded", ("scheduler", PROPERTIES))
+    elif one.place.file in unread:
+        yield Remedy("recorded", (part, WHOLE))
+    elif one.severity is Severity.ERROR:
+        yield Remedy("recorded", (part, one.place.path))
 
 
 class Prints(NamedTuple):
@@ -65,6 +89,7 @@ def judge_running(prints: Prints) -> Iterable[Finding]:
             "a part reads its config once, when it starts",
             tuple(Evidence(name, prints.files[name][:12], f"config/{name}.json5") for name in other),
             (fix("use it", "nlctl", "restart", *other),),
+            remedies=(Remedy("restart_parts", tuple(other)),),
         )
     ]
 

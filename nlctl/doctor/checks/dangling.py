@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from nlctl import layers
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -97,6 +97,7 @@ def judge_sampled(sampled: Sampled) -> Iterable[Finding]:
                 fix("forget the result: the next build runs it again", "nlctl", "ac", "rm", first),
                 fix("put a completeness_checking store above the action cache, which hides such results"),
             ),
+            remedies=(Remedy("dangling", ("SHA256",)),),
         )
     ]
 

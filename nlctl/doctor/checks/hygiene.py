@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from nlctl.admin import PartFacts
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.launch.backend import Report
@@ -153,6 +153,7 @@ def judge_litter(found: Sequence[Litter]) -> Iterable[Finding]:
             "they take the room of the next actions until the worker starts anew",
             tuple(Evidence(name, "older than a minute", one.folder) for name in one.names[:_SHOWN]),
             (fix("let it clean up", "nlctl", "restart", one.worker),),
+            remedies=(Remedy("litter", tuple(os.path.join(one.folder, name) for name in one.names)),),
         )
         for one in found
         if one.names

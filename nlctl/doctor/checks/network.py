@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from nlctl.contexts import Access
 from nlctl.doctor.check import Check
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import ADDRESSES, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.patience import within
 from nlctl.doctor.site import Site
 from nlctl.faults import Fix, fix
@@ -195,15 +195,24 @@ def judge_ways(found: Sequence[Way]) -> Iterable[Finding]:
             BECAUSE[broken.layer],
             evidence,
             tuple(fixes(way, broken)),
+            remedies=tuple(_remedies(way)),
         )
 
 
+_PARTS: Final = {"CAS": "cas"}
+"""The part that listens there, by its role; the scheduler for all others."""
 BECAUSE: Final = {
     "name": "the name of the host does not resolve on this machine",
     "connection": "the host is known, and nothing takes connections at this port",
     "TLS": "a connection was made, and the two sides do not agree on a secure one",
     "HTTP/2": "something answers at this port, and it is no gRPC server for this scheme",
 }
+
+
+def _remedies(way: Way) -> Iterable[Remedy]:
+    if way.here:
+        yield Remedy("start_parts")
+        yield Remedy("recorded", (_PARTS.get(way.role, "scheduler"), ADDRESSES))
 
 
 def fixes(way: Way, broken: Step) -> Iterable[Fix]:

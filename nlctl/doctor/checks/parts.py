@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.launch.backend import Report
@@ -42,6 +42,7 @@ def judge_parts(reports: Sequence[Report]) -> Iterable[Finding]:
                 because if one.last_exit and _KILLED in one.last_exit else "",
                 (Evidence("restarts", str(one.restarts), "supervisor"),),
                 (fix("see its last words", "nlctl", "logs", one.name, "--tail", "50"), fix("start it", "nlctl", "up")),
+                remedies=(Remedy("start_parts"),),
             )
         )
     return found or [ok(f"{len(reports)} parts are ready")]
@@ -75,6 +76,7 @@ def judge_state(state: State) -> Iterable[Finding]:
                 f"{state.leftovers} processes of this cluster run without their supervisor",
                 "whatever ended the supervisor left them, and nothing starts them again when they end",
                 fixes=(fix("take them over", "nlctl", "up"),),
+                remedies=(Remedy("start_parts"),),
             )
         ]
     if absent:
@@ -84,6 +86,7 @@ def judge_state(state: State) -> Iterable[Finding]:
                 f"parts are recorded and do not run: {', '.join(absent)}",
                 evidence=(Evidence("recorded", str(len(state.expected)), "cluster.json"),),
                 fixes=(fix("start them", "nlctl", "up"),),
+                remedies=(Remedy("start_parts"),),
             )
         ]
     return [ok("the record and the processes agree")]

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from nlctl.admin import OperationFacts, WorkerFacts
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.checks.seats import declared_properties, values_of
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import PROPERTIES, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import Fault, fix
 from nlctl.registry import Level
@@ -31,13 +31,16 @@ class Queue(NamedTuple):
     idle: Sequence[str]
     now: float
     offers: Mapping[str, str] = MappingProxyType({})
+    parts: Sequence[str] = ()
+    """The scheduler and its workers, where their configs are in reach."""
 
 
 async def _queue(site: Site) -> Queue:
     seen = await site.overview()
     idle = [one.name for one in seen.workers if not one.operations and one.state not in ("draining", "paused")]
+    parts = ("scheduler", *(one.name for one in seen.workers)) if site.target.cluster else ()
     stuck = [one for one in seen.queued if one.unsatisfiable]
-    return Queue(seen.queued, seen.queue_length, idle, time.time(), await _offers(site, stuck, seen.workers))
+    return Queue(seen.queued, seen.queue_length, idle, time.time(), await _offers(site, stuck, seen.workers), parts)
 
 
 async def _offers(site: Site, stuck: Sequence[OperationFacts], workers: Sequence[WorkerFacts]) -> Mapping[str, str]:
@@ -72,7 +75,8 @@ def judge_never(queue: Queue) -> Iterable[Finding]:
                     if name in queue.offers
                 ),
             ),
-            (
+            remedies=tuple(Remedy("recorded", (part, PROPERTIES)) for part in queue.parts),
+            fixes=(
                 fix("see it worker by worker", "nlctl", "queue", "explain", first.id),
                 fix("change the client's properties, or offer them", "nlctl", "workers", "add", "--property", "K=V"),
                 fix("or end it", "nlctl", "ops", "cancel", first.id),

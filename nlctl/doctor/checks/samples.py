@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from nlctl import layers
 from nlctl.admin import Admin
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -110,6 +110,7 @@ def judge_bytes(sample: Sample) -> Iterable[Finding]:
                 fix("put it back from the tier that has it", "nlctl", "cas", "heal", first),
                 fix("look at all of them", "nlctl", "cas", "verify", "--all"),
             ),
+            remedies=tuple(Remedy("blob", (*one.split("/"), "SHA256")) for one in sample.corrupt),
         )
     ]
 
@@ -128,6 +129,10 @@ def judge_presence(sample: Sample) -> Iterable[Finding]:
             (
                 fix("put it back from the tier that has it", "nlctl", "cas", "heal", sample.absent[0]),
                 fix("let the store count again", "nlctl", "restart", part),
+            ),
+            remedies=(
+                *(Remedy("blob", (*one.split("/"), "SHA256")) for one in sample.absent),
+                Remedy("restart_parts", (part,)),
             ),
         )
     ]

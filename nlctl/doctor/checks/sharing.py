@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from nlctl import layers
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.checks.blobs import PROBE_BYTES
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import ADDRESSES, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -73,6 +73,7 @@ def judge_grid(grid: Grid) -> Iterable[Finding]:
                 "Parts need not share a directory; they must reach one CAS server",
                 evidence,
                 (fix(f"set the endpoint of {one.path} in {one.part}.json5 to {grid.endpoint}"), see),
+                remedies=(Remedy("recorded", (one.part, ADDRESSES)),),
             )
         elif one.state == "unreachable":
             bad = True
@@ -82,6 +83,7 @@ def judge_grid(grid: Grid) -> Iterable[Finding]:
                 "",
                 evidence,
                 (fix("see what it says", "nlctl", "logs", one.part), see),
+                remedies=(Remedy("recorded", (one.part, ADDRESSES)),),
             )
     if not bad:
         yield ok(f"a blob that a client wrote is seen from all {len(grid.sightings)} places that look for it")

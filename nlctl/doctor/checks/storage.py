@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from nlctl.doctor.check import Check
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -130,6 +130,7 @@ def judge_books(books: Sequence[Books]) -> Iterable[Finding]:
                     "eviction goes by what is counted; something else wrote or removed files there",
                     (Evidence("difference", str(off), "files of its content_path"),),
                     (fix("let it count again", "nlctl", "restart", one.part),),
+                    remedies=(Remedy("restart_parts", (one.part,)),),
                 )
             )
     return found or [ok(f"{len(books)} stores count what they hold")]

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from nlctl.admin import Admin, WorkerFacts, worker_name
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import ADDRESSES, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -46,6 +46,7 @@ def judge_registered(seats: Seats) -> Iterable[Finding]:
             "a worker registers when its config, its stores and its way to the worker API are right",
             evidence,
             (fix("see what it says", "nlctl", "logs", absent[0], "--tail", "50"), fix("start it", "nlctl", "up")),
+            remedies=tuple(Remedy("recorded", (name, ADDRESSES)) for name in absent),
         )
     elif not names:
         because = "actions are accepted and wait for ever"
@@ -61,7 +62,9 @@ def judge_states(seats: Seats) -> Iterable[Finding]:
         if one.state in ("draining", "paused"):
             back = fix("give it work again", "nlctl", "workers", "uncordon", one.name)
             evidence = (Evidence("state", one.state, "ListWorkers"),)
-            found.append(Finding(Verdict.WARNING, f"{one.name} is {one.state}", "", evidence, (back,)))
+            remedies = (Remedy("uncordon", (one.name,)),)
+            what = f"{one.name} is {one.state}"
+            found.append(Finding(Verdict.WARNING, what, "", evidence, (back,), remedies=remedies))
         if one.last_seen and seats.now - one.last_seen > _SILENT_SECONDS:
             silent = seats.now - one.last_seen
             evidence = (Evidence("last seen", f"{silent:.0f}s ago", "ListWorkers"),)

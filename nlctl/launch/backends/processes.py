@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any, Final
@@ -66,10 +66,15 @@ class Processes:
         with self._required() as line:
             line.ask(request, _START_SECONDS)
 
-    def restart(self, names: Sequence[str], grace_seconds: float) -> None:
-        """Start these members anew; each may finish what it does for so long."""
+    def restart(self, fingerprints: Mapping[str, str], grace_seconds: float) -> None:
+        """Start these members anew; each may finish what it does for so long. What each then runs has this fingerprint.
+
+        "" leaves it as it is.
+        """
         with self._required() as line:
-            line.ask({"op": "restart", "names": list(names), "grace_seconds": grace_seconds})
+            # A supervisor of before reads the names alone.
+            request = {"op": "restart", "names": list(fingerprints), "fingerprints": dict(fingerprints)}
+            line.ask({**request, "grace_seconds": grace_seconds})
 
     def watch(self, deadline: float) -> Iterator[Report]:
         """Every member as it stands, then each change."""

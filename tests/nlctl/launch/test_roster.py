@@ -119,14 +119,14 @@ def test_asking_again_gives_a_failing_member_another_chance_at_once() -> None:
 
 def test_a_restart_ends_and_starts_without_a_failure() -> None:
     roster = _running([CAS])
-    assert _ends(roster.restart(["cas"], 5, 30)) == [("cas", False)]
+    assert _ends(roster.restart({"cas": ""}, 5, 30)) == [("cas", False)]
     assert _starts(roster.exited("cas", 143, 6)) == ["cas"]
     assert roster.units["cas"].failures == 0
 
 
 def test_restarting_everything_ends_workers_first_and_starts_them_last() -> None:
     roster = _running()
-    assert _ends(roster.restart(["cas", "scheduler", "worker-1"], 5, 30)) == [("worker-1", False)]
+    assert _ends(roster.restart(dict.fromkeys(["cas", "scheduler", "worker-1"], ""), 5, 30)) == [("worker-1", False)]
     effects = roster.exited("worker-1", 143, 6)
     assert _ends(effects) == [("cas", False), ("scheduler", False)]
     assert _starts(effects) == []
@@ -141,7 +141,7 @@ def test_restarting_everything_ends_workers_first_and_starts_them_last() -> None
 def test_restarting_a_failing_member_gives_it_another_chance_at_once() -> None:
     roster = _running([CAS])
     roster.exited("cas", 1, 5)
-    assert _starts(roster.restart(["cas"], 5.1, 30)) == ["cas"]
+    assert _starts(roster.restart({"cas": ""}, 5.1, 30)) == ["cas"]
     assert roster.units["cas"].failures == 0
 
 

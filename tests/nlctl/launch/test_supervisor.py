@@ -197,5 +197,5 @@ def test_a_request_that_is_no_request_is_refused_and_does_no_harm(cluster: Clust
     cluster.backend.apply([cluster.wanted("cas")], 5)
     cluster.ready("cas")
     with pytest.raises(Fault):
-        cluster.backend.restart(["nobody"], 1)
+        cluster.backend.restart({"nobody": ""}, 1)
     assert cluster.ready("cas")

@@ -1,0 +1,47 @@
+"""Starting parts anew for a repair: with what their files say, and without losing an action."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from nlctl.faults import CANARY_FAILED, NOT_READY, PART_FAILED, Fault
+from nlctl.launch.backends.processes import Processes
+from nlctl.launch.restarting import Limits, Restart, on_disk
+
+if TYPE_CHECKING:
+    from nlctl.doctor.ground import Ground
+
+_LIMITS: Final = Limits(60.0, 60.0)
+
+
+def rolling(ground: Ground, names: Sequence[str]) -> None:
+    """One after the other; a worker finishes first. Raises Fault.
+
+    A canary that fails is only told: another cause may be mended later, and the examination says what is left.
+    """
+    backend = Processes(ground.ledger)
+    there = [one.name for one in backend.reports() or () if one.name in names]
+    work = Restart(ground.ledger, ground.record.ports, backend, ground.ui, _LIMITS)
+    for name in there:
+        try:
+            work.rolling([name])
+        except Fault as fault:
+            if fault.kind is not CANARY_FAILED:
+                raise
+            ground.ui.warn(f"{fault.message}: {fault.why}")
+
+
+def as_files_say(ground: Ground) -> list[str]:
+    """Start those anew that run something else than their files say, whether or not they serve then; answers which."""
+    backend = Processes(ground.ledger)
+    other = [one.name for one in backend.reports() or () if on_disk(one) not in ("", one.fingerprint)]
+    work = Restart(ground.ledger, ground.record.ports, backend, ground.ui, _LIMITS)
+    for name in other:
+        try:
+            work.together([name])
+        except Fault as fault:
+            if fault.kind not in (PART_FAILED, NOT_READY):
+                raise
+            ground.ui.warn(f"{fault.message}: {fault.why}" if fault.why else fault.message)
+    return other

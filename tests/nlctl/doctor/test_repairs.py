@@ -1,0 +1,180 @@
+"""What repairs plan of facts, and what is made of several plans: by table, without a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nlserver.reapi.digest import of
+from nlserver.spec import Place
+
+from nlctl.doctor import kinds, repairs
+from nlctl.doctor.change import Change
+from nlctl.doctor.finding import ADDRESSES, PROPERTIES, WHOLE
+from nlctl.doctor.journal import Entry, Journal
+from nlctl.doctor.kinds.blob_replaced import Replaced
+from nlctl.doctor.kinds.empty_uploaded import Uploaded
+from nlctl.doctor.kinds.file import Rewritten
+from nlctl.doctor.kinds.folder_moved import Moved
+from nlctl.doctor.kinds.parts_restarted import Restarted
+from nlctl.doctor.kinds.parts_started import Started
+from nlctl.doctor.kinds.result_forgotten import Forgotten
+from nlctl.doctor.kinds.worker_uncordoned import Uncordoned
+from nlctl.doctor.mending import ordered
+from nlctl.doctor.repair import NoRepair
+from nlctl.doctor.repairs import blob, dangling, lint_edits, litter, recorded, start_parts
+from nlctl.faults import Fault
+from nlctl.launch.backend import Report
+from nlctl.lint.finding import Edit, Finding, Severity
+from nlctl.lint.judging import Text
+from nlctl.lint.repair import restored
+from tests.nlctl.doctor.test_judges import CASES, WORKER
+
+DIGEST = of(b"a blob")
+OURS = '{ slow: { endpoints: [{ address: "grpc://cas:1" }] }, // theirs\n platform_properties: { ISA: "x86" } }\n'
+EDITED = "{ slow: { endpoints: [{ address: 'grpc://other:2' }], instance_name: \"x\" }, // mine\n"
+EDITED += ' platform_properties: { ISA: "arm" } }\n'
+EDIT = Edit("cas.json5", 1, 3, 0, "bytestream: [], ")
+
+
+def config(aspect: str, text: str = EDITED) -> recorded.Config:
+    return recorded.Config("worker-1.json5", text, OURS, aspect)
+
+
+def copies(*held: blob.Copy) -> blob.Copies:
+    return blob.Copies(DIGEST, held, ["cas:CAS"], "/keep")
+
+
+def result(*, complete: bool) -> list[dangling.Held]:
+    return [dangling.Held("cas", "AC", DIGEST, b"result", complete)]
+
+
+def linted(*edits: Edit) -> lint_edits.Judged:
+    found = Finding("NL-CFG-125", Severity.ERROR, Place("", 1, 1, "cas.json5"), "", "", "", "", edits)
+    return lint_edits.Judged([Text("cas.json5", "{ cas: [] }")], [found])
+
+
+def state(*reports: Report, supervised: bool = True, loose: int = 0) -> start_parts.State:
+    return start_parts.State(["cas", "worker-1"], reports if supervised else None, loose)
+
+
+CAS, CAS_WRONG = blob.Copy("cas:CAS", True, True, "/cas/d/x"), blob.Copy("cas:CAS", True, False, "/cas/d/x")
+AGAIN = blob.Copy("cas:AC/cas_store", True, False, "/cas/d/x")
+FAST = blob.Copy("worker-1:CAS/fast", False, True, "/fast/d/x")
+NAME = (DIGEST.hash, DIGEST.size_bytes, "SHA256")
+PLANS: list[tuple[str, Any, Sequence[Change] | str]] = [
+    ("start_parts", state(Report("cas", "ready", 1)), [Started(("worker-1",), (), supervised=True)]),
+    ("start_parts", state(supervised=False, loose=2), [Started(("cas", "worker-1"), (), supervised=False, loose=2)]),
+    (
+        "start_parts",
+        state(Report("cas", "ready", 1), Report("worker-1", "failed")),
+        [Started((), ("worker-1",), supervised=True)],
+    ),
+    ("start_parts", state(Report("cas", "ready", 1), Report("worker-1", "ready", 2)), "every part runs by now"),
+    ("restart_parts", ("cas",), [Restarted(("cas",))]),
+    ("uncordon", [replace(WORKER, state="draining")], [Uncordoned("worker-1")]),
+    ("uncordon", [replace(WORKER, state="paused")], "worker-1 is paused"),
+    ("uncordon", [], "it is gone"),
+    ("empty_blob", None, [Uploaded()]),
+    ("blob", copies(CAS), "its bytes are right"),
+    ("blob", copies(), "no layer has it"),
+    ("blob", copies(FAST), [Replaced(*NAME, (), (), "worker-1:CAS/fast", ("cas:CAS",), "/keep")]),
+    (
+        "blob",
+        copies(CAS_WRONG, AGAIN, FAST),
+        [Replaced(*NAME, ("cas:AC/cas_store",), ("/cas/d/x",), "worker-1:CAS/fast", ("cas:CAS",), "/keep")],
+    ),
+    ("blob", copies(CAS_WRONG), [Replaced(*NAME, ("cas:CAS",), ("/cas/d/x",), "", ("cas:CAS",), "/keep")]),
+    ("dangling", result(complete=True), "no result names what is gone"),
+    ("dangling", result(complete=False), [Forgotten(*NAME, "cas", "AC", "cmVzdWx0")]),
+    ("lint_edits", linted(EDIT), [Rewritten("cas.json5", ("{ cas: [] }", "{ bytestream: [], cas: [] }"))]),
+    ("lint_edits", linted(), "no edit that means the same"),
+    ("litter", litter.Folders(["/work/worker-9"], "/keep"), [Moved("/work/worker-9", "/keep/work/worker-9")]),
+    ("litter", litter.Folders([], "/keep"), "nothing of it is left"),
+    ("recorded", config(ADDRESSES, OURS), "what nlctl wrote there"),
+    ("recorded", config(WHOLE, "{"), [Rewritten("worker-1.json5", ("{", OURS))]),
+    ("recorded", config(ADDRESSES, "{"), "what nlctl wrote there"),
+]
+
+
+@pytest.mark.parametrize(("name", "facts", "expected"), PLANS, ids=range(len(PLANS)))
+def test_a_repair_plans_exactly_this(name: str, facts: Any, expected: Sequence[Change] | str) -> None:
+    repair = repairs.every()[name]
+    if isinstance(expected, str):
+        with pytest.raises(NoRepair, match=expected):
+            repair.plan(facts)
+    else:
+        assert list(repair.plan(facts)) == expected
+
+
+def test_only_the_fields_of_the_aspect_are_brought_back_and_the_rest_of_an_edit_stays() -> None:
+    [change] = repairs.every()["recorded"].plan(config(ADDRESSES))
+    assert isinstance(change, Rewritten)
+    assert change.texts[-1] == EDITED.replace("'grpc://other:2'", '"grpc://cas:1"').replace('"x"', '""')
+    [change] = repairs.every()["recorded"].plan(config(PROPERTIES))
+    assert isinstance(change, Rewritten)
+    assert change.texts[-1] == EDITED.replace('"arm"', '"x86"')
+
+
+def test_a_field_is_brought_back_by_its_config_path() -> None:
+    assert restored("{ a: 1, b: 2 }", "{ a: 3, b: 4 }", lambda path: path == "b") == "{ a: 1, b: 4 }"
+    assert restored("{", "{}", lambda _: True) is None
+
+
+FILE, OTHER = Rewritten("/c/cas.json5", ("a", "b")), Rewritten("/c/worker-1.json5", ("a", "b"))
+ORDERS: list[tuple[Sequence[Change], Sequence[str], Sequence[Change]]] = [
+    ([Uploaded(), Uploaded()], (), [Uploaded()]),
+    ([FILE], ["cas"], [FILE, Restarted(("cas",))]),
+    ([Restarted(("worker-1",)), FILE], ["cas"], [FILE, Restarted(("cas", "worker-1"))]),
+    ([FILE, Rewritten("/c/cas.json5", ("b", "c"))], (), [Rewritten("/c/cas.json5", ("a", "b", "c"))]),
+    (
+        [Started(("cas",), (), supervised=False), FILE, OTHER],
+        ["cas", "worker-1"],
+        [FILE, OTHER, Started(("cas",), (), supervised=False)],
+    ),
+]
+
+
+@pytest.mark.parametrize(("made", "parts", "expected"), ORDERS, ids=range(len(ORDERS)))
+def test_changes_come_once_and_parts_start_last(
+    made: Sequence[Change], parts: Sequence[str], expected: Sequence[Change]
+) -> None:
+    assert list(ordered(made, parts)) == expected
+
+
+EVERY = [change for _, _, made in PLANS if not isinstance(made, str) for change in made]
+
+
+def test_each_kind_of_change_comes_out_of_a_journal_as_it_went_in(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.keep(Entry("1", "dev", tuple(EVERY)))
+    assert journal.load("").changes == tuple(EVERY)
+    assert {one.kind for one in EVERY} == set(kinds.every())
+    assert journal.interrupted("dev") == ["1"]
+    journal.done(journal.load("1"))
+    assert journal.interrupted("dev") == []
+    journal.forget("1")
+    with pytest.raises(Fault, match="no fix to undo"):
+        journal.load("")
+
+
+@pytest.mark.parametrize("change", EVERY, ids=range(len(EVERY)))
+def test_a_change_says_in_words_what_it_does(change: Change) -> None:
+    assert change.does
+    assert change.restarts == change.kind.startswith("parts_")
+
+
+def test_every_repair_says_what_it_does_and_why_that_is_safe() -> None:
+    for name, one in repairs.every().items():
+        assert one.name == name
+        assert one.title
+        assert one.safe
+
+
+def test_every_remedy_of_a_finding_is_a_repair() -> None:
+    named = {remedy.repair for judge, facts, _, _ in CASES for found in judge(facts) for remedy in found.remedies}
+    assert named <= set(repairs.every())
+    assert {"start_parts", "restart_parts", "uncordon", "empty_blob", "recorded"} <= named
