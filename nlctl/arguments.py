@@ -13,7 +13,7 @@ from typing import Final
 
 from nlctl.faults import USAGE, Fault, Fix, fix
 from nlctl.registry import COMMANDS, FLAGS, GROUPS, Flag, Leaf
-from nlctl.spelling import nearest
+from nlctl.spelling import misspelt, nearest
 
 _BY_SPELLING: Final = {spelling: flag for flag in FLAGS for spelling in flag.spellings}
 _COUNT: Final = re.compile("[0-9]{1,3}")
@@ -166,7 +166,7 @@ def _set(made: Invocation, flag: Flag, value: str, spelling: str, rank: Rank = R
 def _check_near(path: tuple[str, ...], word: str) -> None:
     """Raises Fault USAGE for a misspelt command below one that takes arguments itself."""
     here = [known[-1] for known in COMMANDS if known[:-1] == path]
-    if close := nearest(word, here):
+    if close := misspelt(word, here):
         remedy = fix("did you mean this?", "nlctl", *path, close[0])
         raise Fault(USAGE, f"there is no command {' '.join(('nlctl', *path, word))!r}", fixes=[remedy])
 

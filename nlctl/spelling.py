@@ -19,6 +19,11 @@ def nearest(word: str, known: Iterable[str]) -> list[str]:
     return difflib.get_close_matches(word, names, n=1, cutoff=0.5)
 
 
+def misspelt(word: str, known: Iterable[str]) -> list[str]:
+    """Those of the known words that are at most two slips away: only what was hardly meant otherwise."""
+    return [one for one in nearest(word, known) if slips(word, one) <= _NEAR]
+
+
 def slips(one: str, other: str) -> int:
     """How many letters must be added, left out, replaced or swapped with the next (optimal string alignment)."""
     if abs(len(one) - len(other)) > _NEAR:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nlctl.arguments import Invocation, cut, seconds
+from nlctl.doctor.check import AREAS
 from nlctl.exits import Exit
 from nlctl.faults import Fault
 
@@ -105,3 +106,10 @@ def test_durations_have_units(text: str, value: float) -> None:
 def test_other_durations_are_refused(text: str) -> None:
     with pytest.raises(Fault, match="no duration"):
         seconds(text)
+
+
+def test_an_area_of_the_doctor_is_no_misspelt_command_of_it() -> None:
+    for area in AREAS:
+        assert _cut(f"doctor {area}").path in (("doctor",), ("doctor", area))
+    with pytest.raises(Fault, match="no command 'nlctl doctor objekt'"):
+        _cut("doctor objekt")
