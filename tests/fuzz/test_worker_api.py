@@ -36,6 +36,7 @@ __all__ = ["clock", "farm", "store"]
 METHOD = "/com.github.trace_machina.nativelink.remote_execution.WorkerApi/ConnectWorker"
 FORGED = b"forged"
 MOST_WORKERS = 4
+MOST_RETRIES = 2
 NUMBERS = itertools.count()
 
 
@@ -210,7 +211,9 @@ class Talks:
         elif response.status.code == Code.CANCELLED:
             assert client.cancelled
         else:
-            assert self.troubles[client.action.hash] > 0, response
+            # An order may have been on its way to a worker that went, and each such one is an attempt.
+            went = sum(worker.ended for worker in self.workers)
+            assert self.troubles[client.action.hash] > 0 or went > MOST_RETRIES, response
 
 
 def step(deed: Callable[..., Coroutine[Any, Any, None]], *arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -242,7 +245,7 @@ steps = st.one_of(
 
 @pytest.fixture
 def scheduler_spec() -> SimpleSpec:
-    return SimpleSpec(max_job_retries=2)
+    return SimpleSpec(max_job_retries=MOST_RETRIES)
 
 
 @fuzz(150, st.lists(steps, min_size=5, max_size=50))
