@@ -18,13 +18,13 @@ from nlctl.arguments import Invocation, Origin, Rank
 from nlctl.contexts import SCHEMES, Access, Address, Context, Contexts, config_home
 from nlctl.faults import CONTEXT_TAKEN, NO_CONTEXT, NOT_RUNNING, UNCONFIRMED, UNSUPPORTED, USAGE, Fault, Fix, fix
 from nlctl.launch.ledger import Ledger, known, write
-from nlctl.launch.wish import HOST, checked_name
+from nlctl.launch.wish import checked_name
 from nlctl.registry import FLAGS
 from nlctl.ui import Ui
 
 if TYPE_CHECKING:
     from nlctl.clients.client import Server
-    from nlctl.launch.backends.processes import Processes
+    from nlctl.launch.backend import Backend
 
 T = TypeVar("T")
 DEFAULT_NAME: Final = "dev"
@@ -154,13 +154,13 @@ class Session:
         see = fix("see what there is", "nlctl", "context", "ls")
         return Fault(NO_CONTEXT, f"there is no cluster or context {name!r}", why=there, fixes=[create, see])
 
-    def running(self, asked: str = "") -> tuple[Ledger, Processes]:
-        """The chosen cluster under its supervisor. Raises Fault NOT_RUNNING."""
-        from nlctl.launch.backends.processes import Processes
+    def running(self, asked: str = "") -> tuple[Ledger, Backend]:
+        """The chosen cluster, which runs, and what runs it. Raises Fault NOT_RUNNING."""
+        from nlctl.launch import backends
 
         ledger = self.cluster(asked)
-        backend = Processes(ledger)
-        if backend.supervisor() is None:
+        backend = backends.of(ledger)
+        if not backend.runs():
             raise Fault(
                 NOT_RUNNING,
                 f"cluster {ledger.name!r} is not running",
@@ -222,7 +222,7 @@ class Session:
         record = ledger.load()
         assert record is not None
         ports = record.ports
-        cas, executor, admin = (f"grpc://{HOST}:{port}" for port in ports.all())
+        cas, executor, admin = ports.urls
         return Target(cas, executor, admin, instance, ledger.name, ledger.name)
 
     def _target_elsewhere(self, context: Context) -> Target:

@@ -8,7 +8,6 @@ import typer
 
 from nlctl.exits import Exit
 from nlctl.launch.ledger import Ledger, known
-from nlctl.launch.wish import HOST
 from nlctl.session import Session
 from nlctl.ui import Column
 
@@ -48,7 +47,7 @@ def _ledgers(session: Session) -> list[Ledger]:
 def _here(ledger: Ledger) -> dict[str, Any]:
     record = ledger.load()
     assert record is not None
-    cas, executor, admin = (f"grpc://{HOST}:{port}" for port in record.ports.all())
+    cas, executor, admin = record.ports.urls
     return {
         "name": ledger.name,
         "current": False,

@@ -11,10 +11,8 @@ import typer
 from nlctl.arguments import seconds
 from nlctl.exits import Exit
 from nlctl.faults import NOT_READY, Fault, fix
-from nlctl.launch.backends.processes import Processes
+from nlctl.launch import backends
 from nlctl.launch.ledger import Ledger, known
-from nlctl.launch.process import end
-from nlctl.launch.wish import HOST
 from nlctl.session import Session
 from nlctl.ui import Column, human_bytes
 
@@ -57,8 +55,9 @@ def command(
 def _would(session: Session, names: list[str], *, wipe: bool) -> int:
     rows = []
     for ledger in map(session.ledger, names):
-        parts = [one.name for one in Processes(ledger).reports() or ()]
-        size = ledger.bytes_of_data()
+        backend = backends.of(ledger)
+        parts = [one.name for one in backend.reports() or ()]
+        size = backend.data_bytes()
         removed = f", and {human_bytes(size)} of data be removed" if wipe else ""
         session.ui.say(f'Cluster "{ledger.name}": {", ".join(parts) or "nothing"} would stop{removed}.')
         rows.append(_row(ledger, len(parts), 0 if wipe else size, 0, wiped=wipe, dry_run=True))
@@ -68,7 +67,7 @@ def _would(session: Session, names: list[str], *, wipe: bool) -> int:
 
 
 def _confirm(session: Session, names: list[str]) -> None:
-    size = sum(session.ledger(name).bytes_of_data() for name in names)
+    size = sum(backends.of(session.ledger(name)).data_bytes() for name in names)
     which = ", ".join(repr(name) for name in names)
     what = f"this deletes {human_bytes(size)} of cached objects of cluster {which}"
     session.confirm(what, names[0] if len(names) == 1 else "all")
@@ -80,7 +79,9 @@ def _one(session: Session, ledger: Ledger, grace: float, *, wipe: bool, drain: b
         if drain:
             _drain(session, ledger)
         stopped = _stop(session, ledger, grace)
-        size = ledger.bytes_of_data()
+        backend = backends.of(ledger)
+        size = backend.data_bytes()
+        backend.forget(data=wipe)
         ledger.forget(data=wipe)
     if wipe:
         session.forget(ledger.name)
@@ -105,10 +106,10 @@ def _drain(session: Session, ledger: Ledger) -> None:
     from nlctl.launch import draining
 
     record = ledger.load()
-    workers = [one.name for one in Processes(ledger).reports() or () if one.name.startswith("worker-")]
+    workers = [one.name for one in backends.of(ledger).reports() or () if one.name.startswith("worker-")]
     if record is None or not workers:
         return
-    endpoint = f"grpc://{HOST}:{record.ports.worker_api}"
+    endpoint = record.ports.urls[2]
     try:
         drained = draining.drain(endpoint, workers)
         for seen in draining.until_idle(endpoint, drained, math.inf):
@@ -122,7 +123,7 @@ def _drain(session: Session, ledger: Ledger) -> None:
 
 def _stop(session: Session, ledger: Ledger, grace: float) -> int:
     """End every part of this cluster; answers how many there were."""
-    backend = Processes(ledger)
+    backend = backends.of(ledger)
     gone: list[str] = []
     for report in backend.stop(grace, time.monotonic() + grace + 5.0):
         if report.state == "gone":
@@ -136,9 +137,7 @@ def _stop(session: Session, ledger: Ledger, grace: float) -> int:
             f"cluster {ledger.name!r} did not end in time",
             fixes=[fix("see what is left", "nlctl", "-C", ledger.name, "ps"), fix("give it more time with --grace")],
         )
-    orphans = ledger.leftovers()
-    end(orphans, grace)
-    return len(gone) + len(orphans)
+    return len(gone) + backend.sweep(grace)
 
 
 def _tell(session: Session, done: list[dict[str, Any]], *, wipe: bool) -> None:

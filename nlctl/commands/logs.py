@@ -14,6 +14,7 @@ import typer
 from nlctl.arguments import seconds
 from nlctl.exits import Exit
 from nlctl.faults import UNKNOWN_PART, USAGE, Fault, fix
+from nlctl.launch import backends
 from nlctl.launch.correlation import Work
 from nlctl.launch.ledger import Ledger
 from nlctl.launch.reading import LEVELS, Entry, Follower, merged
@@ -54,6 +55,8 @@ def command(
     """
     session: Session = ctx.obj
     ledger = session.cluster(name)
+    backend = backends.of(ledger)
+    backend.gather_logs()
     chosen = _chosen(ledger, parts or [])
     cut = _cut(since, until, level, grep)
     work = _work(session, op, action, invocation)
@@ -65,6 +68,7 @@ def command(
         writer.write(entry)
     session.ui.flush()
     while follow:
+        backend.gather_logs()
         for entry in merged(follower.more()):
             if (work is None or work.concerns(entry)) and cut.keeps(entry):
                 writer.write(entry)

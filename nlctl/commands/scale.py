@@ -14,11 +14,10 @@ from nlctl.arguments import seconds
 from nlctl.exits import Exit
 from nlctl.faults import USAGE, Fault, fix
 from nlctl.launch import draining
-from nlctl.launch.backends.processes import Processes
+from nlctl.launch.backend import Backend
 from nlctl.launch.plan import Sign
 from nlctl.launch.reconcile import Asked, Plan, Reconciliation, plan
 from nlctl.launch.roster import Wanted
-from nlctl.launch.wish import HOST
 from nlctl.session import Session
 from nlctl.ui import Ui
 
@@ -53,7 +52,7 @@ def command(
     with ledger.locked():
         record = ledger.load()
         assert record is not None
-        admin_at = f"grpc://{HOST}:{record.ports.worker_api}"
+        admin_at = record.ports.urls[2]
         idle = _idle(admin_at)
         asked = Asked(workers=wanted, idle=idle, wait_seconds=seconds(wait_timeout))
         work = Reconciliation(ledger, session.ui, asked, "scale")
@@ -96,7 +95,7 @@ def _announce(session: Session, made: Plan, leaving: Sequence[str], deadline: st
 
 
 def _retire(
-    ui: Ui, backend: Processes, admin_at: str, names: Sequence[str], staying: dict[str, Wanted], deadline: float
+    ui: Ui, backend: Backend, admin_at: str, names: Sequence[str], staying: dict[str, Wanted], deadline: float
 ) -> int:
     """Stop each of these workers once it is idle; answers how many actions still run at the deadline.
 

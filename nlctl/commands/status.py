@@ -14,7 +14,6 @@ from nlctl import admin
 from nlctl.exits import Exit
 from nlctl.launch.backend import Report
 from nlctl.launch.ledger import Ledger, Record
-from nlctl.launch.wish import HOST
 from nlctl.session import Session
 from nlctl.ui import Ui, human_bytes, human_span
 from nlctl.verdict import Attention, attention
@@ -54,7 +53,7 @@ def _look(session: Session, name: str) -> dict[str, Any]:
     record = ledger.load()
     assert record is not None
     reports = backend.reports() or []
-    seen, trouble = _overview(f"grpc://{HOST}:{record.ports.worker_api}")
+    seen, trouble = _overview(record.ports.urls[2])
     found = attention(reports, record.workers, seen, trouble, time.time())
     return {**_item(record, reports, seen, found), "stores": _stores(ledger, reports)}
 
@@ -108,7 +107,6 @@ def _overview(endpoint: str) -> tuple[admin.Overview | None, str]:
 
 
 def _item(record: Record, reports: list[Report], seen: admin.Overview | None, found: list[Attention]) -> dict[str, Any]:
-    ports = record.ports
     oldest = min((one.since for one in seen.queued), default=None) if seen else None
     return {
         "name": record.name,
@@ -124,11 +122,7 @@ def _item(record: Record, reports: list[Report], seen: admin.Overview | None, fo
             "queued": seen.queue_length if seen else None,
             "oldest_ms": int((time.time() - oldest) * 1000) if oldest else None,
         },
-        "endpoints": {
-            "cas": f"grpc://{HOST}:{ports.cas}",
-            "scheduler": f"grpc://{HOST}:{ports.scheduler}",
-            "worker_api": f"grpc://{HOST}:{ports.worker_api}",
-        },
+        "endpoints": record.ports.named,
         "needs_attention": [{"what": one.what, "command": list(one.command)} for one in found],
     }
 

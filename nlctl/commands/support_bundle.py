@@ -77,9 +77,11 @@ def command(
 
 def _places(ledger: Ledger) -> list[Place]:
     """The parts that run; none of a stopped cluster."""
-    from nlctl.launch.backends.processes import Processes
+    from nlctl.launch import backends
 
-    reports = Processes(ledger).reports() or []
+    backend = backends.of(ledger)
+    reports = backend.reports() or []
+    backend.gather_logs()
     return [Place(one.name, str(ledger.admin_socket(one.name)), one) for one in reports]
 
 

@@ -12,11 +12,11 @@ import typer
 from nlctl.arguments import seconds
 from nlctl.exits import Exit
 from nlctl.faults import USAGE, Fault, fix
-from nlctl.launch import wish
+from nlctl.launch import backends, wish
+from nlctl.launch.containers import DEFAULT_IMAGE, Containers
 from nlctl.launch.ledger import Ledger
 from nlctl.launch.plan import Sign, Step
 from nlctl.launch.reconcile import Asked, Plan, Reconciliation, plan
-from nlctl.launch.wish import HOST
 from nlctl.session import Session
 
 EPILOG = """\b
@@ -24,6 +24,7 @@ Examples:
   nlctl up                            three workers
   nlctl up --workers 5                the same cluster with five
   nlctl up --name two --base-port auto
+  nlctl up --backend docker --workers 5 --memory 2gb
   nlctl up --dry-run --detailed-exitcode
 \b
 Exit status: 0 up, 5 a part or canary failed, 6 not ready in time, 7 port or lock taken, 12 --detailed-exitcode and
@@ -48,7 +49,11 @@ def command(
     attach: Annotated[bool, typer.Option("--attach", help="Then follow its logs; Ctrl-C ends only that.")] = False,
     profile: Annotated[str, typer.Option(help="Defaults of a new cluster: dev, ci or prod-like.")] = "dev",
     config: Annotated[Path | None, typer.Option(help="Folder with your cas, scheduler or worker.json5.")] = None,
-    backend: Annotated[str, typer.Option(help="What runs the parts: process.")] = "process",
+    backend: Annotated[str, typer.Option(help="What runs the parts: process or docker.")] = "",
+    image: Annotated[str, typer.Option(help="docker: the image of the parts.")] = "",
+    cpus: Annotated[float | None, typer.Option(help="docker: CPUs that each worker may use.", min=0.01)] = None,
+    memory: Annotated[str | None, typer.Option(help="docker: memory that each worker may use: 2gb.")] = None,
+    publish: Annotated[str, typer.Option(help="docker: the address that the ports are open on.")] = "",
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit 12 when something changes, or would.")
     ] = False,
@@ -59,9 +64,8 @@ def command(
     Running it again changes nothing; with another number of workers it adds them, or drains and stops the last ones.
     """
     session: Session = ctx.obj
-    if backend != "process":
-        raise Fault(USAGE, f"there is no backend {backend!r}", fixes=[fix("choose process")])
     ledger = session.ledger(name)
+    containers = _containers(ledger, backend, image, cpus, memory, publish)
     usual = wish.profile("dev" if ledger.exists else profile, len(os.sched_getaffinity(0)))
     asked = Asked(
         usual.workers if workers is None else workers,
@@ -73,6 +77,7 @@ def command(
         keep_on_fail,
         prove=not no_smoke,
         templates=_folder(config),
+        containers=containers,
     )
     with ExitStack() as lock:
         if not dry_run:
@@ -99,6 +104,48 @@ def _folder(path: Path | None) -> Path | None:
     return path.absolute()
 
 
+def _containers(
+    ledger: Ledger, backend: str, image: str, cpus: float | None, memory: str | None, publish: str
+) -> Containers | None:
+    """What the parts run in, those of an old cluster as before where nothing else is asked. Raises Fault USAGE."""
+    record = ledger.load()
+    before = record.containers if record else None
+    kind = backend or (backends.DOCKER if before else backends.PROCESS)
+    if kind not in backends.NAMES:
+        raise Fault(USAGE, f"there is no backend {kind!r}", fixes=[fix(f"choose {' or '.join(backends.NAMES)}")])
+    if record is not None and (kind == backends.DOCKER) != (before is not None):
+        raise Fault(
+            USAGE,
+            f"the parts of cluster {ledger.name!r} run {'in Docker' if before else 'as processes'}",
+            why="a cluster keeps its backend, because its data are there",
+            fixes=[
+                fix("remove it first", "nlctl", "down", "--name", ledger.name, "--wipe"),
+                fix("start another one", "nlctl", "up", "--backend", kind, "--name", "NAME"),
+            ],
+        )
+    if kind == backends.PROCESS:
+        if image or publish or cpus is not None or memory is not None:
+            more = fix("add it", "nlctl", "up", "--backend", "docker")
+            raise Fault(USAGE, "--image, --cpus, --memory and --publish are for --backend docker", fixes=[more])
+        return None
+    old = before or Containers(image or DEFAULT_IMAGE)
+    return Containers(
+        image or old.image,
+        cpus if cpus is not None else old.cpus,
+        _bytes(memory) if memory is not None else old.memory_bytes,
+        publish or old.publish,
+    )
+
+
+def _bytes(text: str) -> int:
+    from nlctl.sizes import parse
+
+    least = 32 << 20
+    if (size := parse(text)) < least:
+        raise Fault(USAGE, f"--memory {text} is too little for a worker", fixes=[fix("give it 32mb or more")])
+    return size
+
+
 def _size(text: str | None) -> str | None:
     if text is not None:
         from nlctl.sizes import parse
@@ -118,7 +165,8 @@ def _show(session: Session, made: Plan, *, dry_run: bool) -> None:
 
 
 def _text(made: Plan) -> str:
-    lines = [f'Plan for cluster "{made.wish.name}" (backend: process)']
+    kind = f"docker, image {made.containers.image}" if made.containers else "process"
+    lines = [f'Plan for cluster "{made.wish.name}" (backend: {kind})']
     shown = [one for one in _folded(made.steps) if one[0] is not Sign.KEEP]
     return "\n".join([*lines, *(f"  {sign} {names:<24} {reason}".rstrip() for sign, names, reason in shown)])
 
@@ -154,18 +202,13 @@ def _done(session: Session, ledger: Ledger, made: Plan, took: float, *, dry_run:
 
 
 def _document(made: Plan, ledger: Ledger, *, dry_run: bool) -> dict[str, Any]:
-    ports = made.wish.ports
     return {
         "name": ledger.name,
         "dry_run": dry_run,
         "changed": made.changes,
         "workers": len(made.wish.workers),
         "cas_processes": made.wish.cas_processes,
-        "endpoints": {
-            "cas": f"grpc://{HOST}:{ports.cas}",
-            "scheduler": f"grpc://{HOST}:{ports.scheduler}",
-            "worker_api": f"grpc://{HOST}:{ports.worker_api}",
-        },
+        "endpoints": made.wish.ports.named,
         "home": str(ledger.home),
         "steps": [{"sign": str(s.sign), "member": s.member, "reason": s.reason} for s in made.steps],
     }

@@ -14,7 +14,6 @@ from nlctl.exits import Exit
 from nlctl.launch.offers import offers
 from nlctl.launch.plan import Sign
 from nlctl.launch.reconcile import Asked, Plan, Reconciliation, plan
-from nlctl.launch.wish import HOST
 from nlctl.session import Session
 from nlctl.ui import human_properties
 
@@ -56,7 +55,7 @@ def command(
         added = [step.member for step in made.steps if step.sign is Sign.ADD]
         _announce(session, made, added, dry_run=dry_run)
         if not dry_run:
-            _confirm(session, made, f"grpc://{HOST}:{record.ports.worker_api}")
+            _confirm(session, made, record.ports.urls[2])
             work.carry_out(made, reports)
     _done(session, made, added, offered, work.seconds, dry_run=dry_run)
     return Exit.OK

@@ -1,1 +1,1 @@
-"""The Docker Engine: what we ask of it and what it says."""
+"""The Docker Engine: what it is asked and what it says, for the backend that runs clusters there and for the doctor."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from nlctl.faults import CANARY_FAILED, NOT_READY, PART_FAILED, Fault
-from nlctl.launch.backends.processes import Processes
+from nlctl.launch import backends
 from nlctl.launch.restarting import Limits, Restart, on_disk
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def rolling(ground: Ground, names: Sequence[str]) -> None:
 
     A canary that fails is only told: another cause may be mended later, and the examination says what is left.
     """
-    backend = Processes(ground.ledger)
+    backend = backends.of(ground.ledger)
     there = [one.name for one in backend.reports() or () if one.name in names]
     work = Restart(ground.ledger, ground.record.ports, backend, ground.ui, _LIMITS)
     for name in there:
@@ -34,7 +34,7 @@ def rolling(ground: Ground, names: Sequence[str]) -> None:
 
 def as_files_say(ground: Ground) -> list[str]:
     """Start those anew that run something else than their files say, whether or not they serve then; answers which."""
-    backend = Processes(ground.ledger)
+    backend = backends.of(ground.ledger)
     other = [one.name for one in backend.reports() or () if on_disk(one) not in ("", one.fingerprint)]
     work = Restart(ground.ledger, ground.record.ports, backend, ground.ui, _LIMITS)
     for name in other:

@@ -75,11 +75,11 @@ class Ground:
 
     def sockets(self) -> dict[str, str]:
         """Where the parts that run answer operators; none for a server elsewhere."""
-        from nlctl.launch.backends.processes import Processes
+        from nlctl.launch import backends
 
         if self._ledger is None:
             return {}
-        reports = Processes(self._ledger).reports() or ()
+        reports = backends.of(self._ledger).reports() or ()
         return {one.name: str(self._ledger.admin_socket(one.name)) for one in reports if one.pid is not None}
 
     def layers(self) -> list[Layer]:

@@ -62,9 +62,9 @@ class Site:
 
     async def reports(self) -> list[Report]:
         """The parts, as their supervisor sees them. Raises NotHere."""
-        from nlctl.launch.backends.processes import Processes
+        from nlctl.launch import backends
 
-        backend = Processes(self.ledger)
+        backend = backends.of(self.ledger)
         return await self.once("reports", lambda: asyncio.to_thread(lambda: backend.reports() or []))
 
     async def sockets(self) -> dict[str, Path]:

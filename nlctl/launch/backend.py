@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,10 @@ from nlctl.launch.roster import Wanted
 
 @dataclass(frozen=True)
 class Report:
-    """What the backend says of one member; `state` "gone" means that it is none any more."""
+    """What the backend says of one member; `state` "gone" means that it is none any more.
+
+    `container` is its id where it runs in one; `cpus` and `memory_bytes` are the most that it may take, None for all.
+    """
 
     name: str
     state: str
@@ -25,6 +28,9 @@ class Report:
     since_ms: int = 0
     last_exit: str | None = None
     retry_in_ms: int | None = None
+    container: str | None = None
+    cpus: float | None = None
+    memory_bytes: int | None = None
 
     @property
     def wanted(self) -> Wanted:
@@ -32,11 +38,27 @@ class Report:
         return Wanted(self.name, self.config, self.fingerprint, self.after, self.processes, self.admin_socket)
 
 
+@dataclass(frozen=True)
+class Used:
+    """What a member uses by itself: CPU seconds so far, resident bytes and its own share of them, and in how many
+    processes.
+    """
+
+    cpu_seconds: float
+    resident_bytes: int
+    own_bytes: int | None
+    processes: int
+
+
 class Backend(Protocol):
     """Keeps members running. Methods raise Fault when the backend itself cannot be reached."""
 
     def reports(self) -> list[Report] | None:
         """All members in the order of their start; None when nothing supervises this cluster."""
+        ...
+
+    def runs(self) -> bool:
+        """Whether anything supervises this cluster."""
         ...
 
     def start(self) -> None:
@@ -47,10 +69,37 @@ class Backend(Protocol):
         """Run exactly these from now on."""
         ...
 
+    def restart(self, fingerprints: Mapping[str, str], grace_seconds: float) -> None:
+        """Start these members anew with their configs as they are now; each may finish what it does for so long.
+
+        What each then runs has this fingerprint; "" leaves it as it is.
+        """
+        ...
+
     def watch(self, deadline: float) -> Iterator[Report]:
         """Every member as it stands and then each change, until the monotonic deadline or the backend's end."""
         ...
 
     def stop(self, grace_seconds: float, deadline: float) -> Iterator[Report]:
         """End all members, those first on which no other leans; changes as they come, until all are gone."""
+        ...
+
+    def sweep(self, grace_seconds: float) -> int:
+        """End what was left without anybody who supervises it; answers how much."""
+        ...
+
+    def used(self, reports: Sequence[Report]) -> Mapping[str, Used]:
+        """What these members use, of those that run."""
+        ...
+
+    def gather_logs(self) -> None:
+        """Bring the log files of the ledger up to what the members said until now."""
+        ...
+
+    def data_bytes(self) -> int:
+        """How much disk the blobs and work take."""
+        ...
+
+    def forget(self, *, data: bool) -> None:
+        """Remove what stopped members leave, their blobs only on demand; the ledger's own folder stays."""
         ...

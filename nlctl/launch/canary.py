@@ -12,7 +12,7 @@ from nlserver.reapi.client import Client, Outcome
 from nlserver.reapi.digest import digest_of
 
 from nlctl.faults import CANARY_FAILED, NOT_READY, Fault, fix
-from nlctl.launch.wish import AIM, HOST, Ports
+from nlctl.launch.wish import AIM, Ports
 
 _OUTPUT: Final = "canary"
 _UUID_LENGTH: Final = 36
@@ -27,7 +27,7 @@ def prove(ports: Ports, workers: Sequence[str], limit_seconds: float) -> None:
 
 
 async def _prove(ports: Ports, workers: Sequence[str], limit_seconds: float) -> None:
-    cas, executor = f"grpc://{HOST}:{ports.cas}", f"grpc://{HOST}:{ports.scheduler}"
+    cas, executor, _ = ports.urls
     done: set[str] = set()
     try:
         async with asyncio.timeout(limit_seconds), Client(cas=cas, executor=executor) as client:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nlctl.faults import LOCKED, NEWER_STATE, Fault, fix
+from nlctl.launch.containers import Containers, inside
 from nlctl.launch.process import Identity, alive, identity
 from nlctl.launch.wish import Ports, Wish, resized
 
@@ -34,7 +35,8 @@ class Record:
     `generated` holds the fingerprint of each config as we wrote it. `proven` tells that a canary came back from every
     worker in this shape; a command that was killed halfway leaves it false. `offers` are further properties by worker
     and name, `knows` all names that ever were offered: that workers go changes nothing for the scheduler. `templates`
-    is the user's folder that configs are made of, if there is one.
+    is the user's folder that configs are made of, if there is one. `containers` tells how they are run in Docker; None
+    where parts are processes.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Record:
     offers: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     knows: tuple[str, ...] = ()
     templates: str | None = None
+    containers: Containers | None = None
 
     def wish(self, data: Path) -> Wish:
         """The shape in which it was."""
@@ -60,6 +63,7 @@ class Record:
             cas_processes=self.cas_processes,
             offers=self.offers,
             knows=self.knows,
+            inside=inside() if self.containers else None,
         )
 
 
@@ -116,6 +120,7 @@ class Ledger:
         values["cas_processes"] = document.get("cas_processes", 1)
         values["proven"] = document.get("proven", False)
         values["templates"] = document.get("templates")
+        values["containers"] = Containers(**made) if (made := document.get("containers")) else None
         values["offers"], values["knows"] = document.get("offers", {}), tuple(document.get("knows", ()))
         values["workers"] = resized((), workers) if document["schema"] == _COUNTED else tuple(workers)
         return Record(ports=Ports(**document["ports"]), **values)

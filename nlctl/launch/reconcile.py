@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from nlctl.faults import EDITED_CONFIG, NOT_READY, PART_FAILED, PORT_TAKEN, USAGE, Fault, fix
+from nlctl.launch import backends
 from nlctl.launch import ports as machine
 from nlctl.launch.backend import Backend, Report
-from nlctl.launch.backends.processes import Processes, lost, tail
+from nlctl.launch.backends.processes import lost, tail
+from nlctl.launch.containers import Containers, inside
 from nlctl.launch.ledger import Ledger, Record, write
 from nlctl.launch.offers import Offers, config_text
 from nlctl.launch.plan import Running, Sign, Step, steps
 from nlctl.launch.plan import Wanted as Planned
-from nlctl.launch.process import end
 from nlctl.launch.roster import Wanted
 from nlctl.launch.templates import template
 from nlctl.launch.wish import (
@@ -48,7 +50,8 @@ class Asked:
     """What is asked of `up`; None keeps what the cluster has, or the default.
 
     `idle` are the workers that go before others; without `prove` no canary runs. `offers` are what new workers offer
-    beside the properties of the template; `templates` is a folder that configs are made of.
+    beside the properties of the template; `templates` is a folder that configs are made of. `containers` tells what
+    parts of a new cluster run in, and those of an old one shall; None for processes.
     """
 
     workers: int | None = None
@@ -62,21 +65,23 @@ class Asked:
     prove: bool = True
     offers: Offers = field(default_factory=dict)
     templates: Path | None = None
+    containers: Containers | None = None
 
 
 @dataclass(frozen=True)
 class Config:
-    """One member's config: what the file shall hold, and whether a person wrote it."""
+    """One member's config: what the file shall hold, whether a person wrote it, and what it runs in beside it."""
 
     member: Member
     text: str
     generated: str
     edited: bool = False
+    beside: str = ""
 
     @property
     def fingerprint(self) -> str:
-        """Of what the member runs: the content, and by how many processes."""
-        return running_fingerprint(self.text, self.member.processes)
+        """Of what the member runs: the content, by how many processes, and in what."""
+        return running_fingerprint(f"{self.beside}: {self.text}" if self.beside else self.text, self.member.processes)
 
 
 @dataclass
@@ -93,6 +98,7 @@ class Plan:
     proven: bool = False
     steady: bool = False
     templates: Path | None = None
+    containers: Containers | None = None
 
     @property
     def changes(self) -> bool:
@@ -145,7 +151,15 @@ def plan(ledger: Ledger, asked: Asked, reports: Sequence[Report] | None) -> Plan
     record = ledger.load()
     notes: list[str] = []
     before = record.ports if record else None
+    containers = asked.containers or (record.containers if record else None)
     chosen = _ports(asked.base_port, before, running=bool(reports), notes=notes)
+    beside: Callable[[str], str] = lambda _: ""  # noqa: E731
+    if containers is not None:
+        from nlctl.launch.backends.docker import Docker
+
+        engine = Docker(ledger)
+        chosen = replace(chosen, host=engine.reached(containers))
+        beside = partial(containers.beside, engine.image(containers.image).id, ports=chosen)
     workers = _workers(asked, record)
     wish = Wish(
         ledger.name,
@@ -157,15 +171,19 @@ def plan(ledger: Ledger, asked: Asked, reports: Sequence[Report] | None) -> Plan
         _cas_processes(asked, record),
         _offers(asked, record, workers),
         tuple(dict.fromkeys([*(record.knows if record else ()), *asked.offers])),
+        inside() if containers else None,
     )
     generated = record.generated if record else {}
     own = asked.templates or (Path(record.templates) if record and record.templates else None)
-    configs = [_config(member, ledger.config(member.name), generated, own) for member in members(wish)]
+    configs = [
+        replace(_config(member, ledger.config(member.name), generated, own), beside=beside(member.name))
+        for member in members(wish)
+    ]
     running = {one.name: Running(one.fingerprint, one.state) for one in reports or ()}
     planned = [Planned(c.member.name, c.fingerprint, c.member.summary, c.edited) for c in configs]
     made = steps(planned, running)
     steady = all(running[step.member].state == "ready" for step in made if step.sign is Sign.KEEP)
-    return Plan(wish, configs, made, notes, record is not None and record.proven, steady, own)
+    return Plan(wish, configs, made, notes, record is not None and record.proven, steady, own, containers)
 
 
 def _workers(asked: Asked, record: Record | None) -> tuple[str, ...]:
@@ -247,22 +265,21 @@ class Reconciliation:
         self._ui = ui
         self._asked = asked
         self._command = command
-        self._backend = Processes(ledger)
+        self._backend = backends.of(ledger, backends.DOCKER if asked.containers else backends.PROCESS)
         self._began = time.monotonic()
         self._deadline = self._began + asked.wait_seconds
 
     def reports(self) -> list[Report] | None:
         """What runs; parts that lost their supervisor are ended first."""
         reports = self._backend.reports()
-        if reports is None and (orphans := self._ledger.leftovers()):
-            self._ui.say(f"{len(orphans)} parts lost their supervisor; ending them")
-            end(orphans, _UNDO_SECONDS)
+        if reports is None and (orphans := self._backend.sweep(_UNDO_SECONDS)):
+            self._ui.say(f"{orphans} parts lost their supervisor; they were ended")
         return reports
 
     @staticmethod
     def look(ledger: Ledger) -> list[Report] | None:
         """What runs, without touching anything."""
-        return Processes(ledger).reports() if ledger.exists else None
+        return backends.of(ledger).reports() if ledger.exists else None
 
     def carry_out(self, made: Plan, before: Sequence[Report] | None, grace_seconds: float = _DRAIN_SECONDS) -> None:
         """Make it so, wait until it is, and prove it. Raises Fault after undoing.
@@ -314,7 +331,7 @@ class Reconciliation:
         created = old.created if old else time.time()
         shape = (wish.name, wish.workers, wish.cas_size, wish.ports)
         properties = (wish.offers, wish.knows, str(made.templates) if made.templates else None)
-        self._ledger.save(Record(*shape, created, generated, wish.cas_processes, proven, *properties))
+        self._ledger.save(Record(*shape, created, generated, wish.cas_processes, proven, *properties, made.containers))
 
     def _until_proven(self, made: Plan) -> None:
         importing = threading.Thread(target=_import_canary, name="import")
@@ -376,6 +393,7 @@ class Reconciliation:
             self._ui.step(self._command, report.name, text, pid=report.pid, ms=self._ms())
 
     def _failed(self, report: Report) -> Fault:
+        self._backend.gather_logs()
         log = self._ledger.log(report.name)
         return Fault(
             PART_FAILED,
@@ -389,6 +407,7 @@ class Reconciliation:
         )
 
     def _late(self, missing: Sequence[str]) -> Fault:
+        self._backend.gather_logs()
         return Fault(
             NOT_READY,
             f"not ready within {self._asked.wait_seconds:g}s: {', '.join(missing[:10])}",
@@ -418,15 +437,16 @@ class _Undo:
                 path.unlink()
         for path, text in self._texts.items():
             write(path, text)
+        if self._record is not None:
+            self._ledger.save(self._record)
         if self._before is None:
             for _ in backend.stop(_UNDO_SECONDS, time.monotonic() + 2 * _UNDO_SECONDS):
                 pass
         else:
             backend.apply([one.wanted for one in self._before], _UNDO_SECONDS)
         if self._record is None:
+            backend.forget(data=True)
             self._ledger.forget(data=True)
-        else:
-            self._ledger.save(self._record)
 
 
 def _pending(wanted: Mapping[str, Any], shown: set[str], leaving: set[str]) -> str:

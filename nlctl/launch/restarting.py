@@ -12,10 +12,10 @@ from nlserver.errors import Error
 
 from nlctl.faults import NOT_READY, PART_FAILED, Fault, fix
 from nlctl.launch import draining
-from nlctl.launch.backend import Report
-from nlctl.launch.backends.processes import Processes, lost, tail
+from nlctl.launch.backend import Backend, Report
+from nlctl.launch.backends.processes import lost, tail
 from nlctl.launch.ledger import Ledger
-from nlctl.launch.wish import HOST, Ports, running_fingerprint
+from nlctl.launch.wish import Ports, running_fingerprint
 from nlctl.ui import Ui
 
 _SIGN_OFF_SECONDS: Final = 5.0
@@ -33,7 +33,7 @@ class Limits:
 class Restart:
     """Starts parts of one cluster anew. Run it under the ledger's lock."""
 
-    def __init__(self, ledger: Ledger, ports: Ports, backend: Processes, ui: Ui, limits: Limits) -> None:
+    def __init__(self, ledger: Ledger, ports: Ports, backend: Backend, ui: Ui, limits: Limits) -> None:
         self._ledger = ledger
         self._ports = ports
         self._backend = backend
@@ -68,7 +68,7 @@ class Restart:
 
     def _finished(self, name: str) -> int:
         """Let this worker finish; answers how many actions it still runs at the deadline."""
-        endpoint, running = f"grpc://{HOST}:{self._ports.worker_api}", 0
+        endpoint, running = self._ports.urls[2], 0
         try:
             drained = draining.drain(endpoint, [name])
             for seen in draining.until_idle(endpoint, drained, time.monotonic() + self._limits.finish_seconds):
@@ -97,6 +97,7 @@ class Restart:
             if report.name not in waiting or report.pid == before[report.name]:
                 continue
             if report.state in ("backoff", "failed"):
+                self._backend.gather_logs()
                 raise part_failed(self._ledger, report.name, report.last_exit)
             if report.state == "ready":
                 waiting.discard(report.name)
@@ -110,6 +111,7 @@ class Restart:
         raise self._late(sorted(waiting)[0])
 
     def _late(self, name: str) -> Fault:
+        self._backend.gather_logs()
         more = fix("allow more time", "nlctl", "restart", name, "--wait-timeout", "5m")
         return Fault(
             NOT_READY,

@@ -48,11 +48,12 @@ def profile(name: str, cores: int) -> Profile:
 
 @dataclass(frozen=True)
 class Ports:
-    """Where a cluster listens on this machine."""
+    """Where a cluster is reached: on this machine, unless another host runs it."""
 
     cas: int = 50051
     scheduler: int = 50052
     worker_api: int = 50061
+    host: str = HOST
 
     @classmethod
     def from_base(cls, base: int) -> Ports:
@@ -63,6 +64,30 @@ class Ports:
         """Every port, in the order of the fields."""
         return (self.cas, self.scheduler, self.worker_api)
 
+    @property
+    def urls(self) -> tuple[str, str, str]:
+        """The CAS, the scheduler for clients, and the worker API, which answers operators too."""
+        cas, scheduler, worker_api = (f"grpc://{self.host}:{port}" for port in self.all())
+        return cas, scheduler, worker_api
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The same by the names that documents use."""
+        return dict(zip(("cas", "scheduler", "worker_api"), self.urls, strict=True))
+
+
+@dataclass(frozen=True)
+class Inside:
+    """How the parts of a cluster see each other: where they listen, by which names and ports they are found, and the
+    folder that they write in.
+    """
+
+    listen: str
+    cas: str
+    scheduler: str
+    ports: Ports
+    data: str
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -70,6 +95,7 @@ class Wish:
     and workers write in, `isa` what workers offer as ISA, `cas_processes` how many processes serve the CAS.
 
     `offers` are the values of further properties by worker and name, `knows` the names that the scheduler compares.
+    Parts see each other on this machine, as clients do, unless `inside` says otherwise.
     """
 
     name: str
@@ -81,6 +107,7 @@ class Wish:
     cas_processes: int = 1
     offers: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     knows: tuple[str, ...] = ()
+    inside: Inside | None = None
 
 
 @dataclass(frozen=True)
@@ -141,45 +168,49 @@ def resized(names: Sequence[str], count: int, idle: Collection[str] = ()) -> tup
 
 def members(wish: Wish) -> list[Member]:
     """The members of a cluster of this shape, in the order in which they start."""
-    ports, data = wish.ports, wish.data
-    endpoints = {"CAS_ENDPOINT": f"{HOST}:{ports.cas}", "SCHEDULER_ENDPOINT": f"{HOST}:{ports.worker_api}"}
+    ports = wish.ports
+    seen = wish.inside or Inside(HOST, HOST, HOST, ports, str(wish.data))
+    cas_url, scheduler_url, _ = ports.urls
+    endpoints = {
+        "CAS_ENDPOINT": f"{seen.cas}:{seen.ports.cas}",
+        "SCHEDULER_ENDPOINT": f"{seen.scheduler}:{seen.ports.worker_api}",
+    }
     cas = Member(
         "cas",
         "cas.json5",
-        {"CAS_LISTEN": f"{HOST}:{ports.cas}", "CAS_SIZE": wish.cas_size, "DATA": str(data)},
+        {"CAS_LISTEN": f"{seen.listen}:{seen.ports.cas}", "CAS_SIZE": wish.cas_size, "DATA": seen.data},
         ports=(ports.cas,),
-        summary=f"grpc://{HOST}:{ports.cas}   filesystem, {wish.cas_size}{_times(wish.cas_processes)}",
+        summary=f"{cas_url}   filesystem, {wish.cas_size}{_times(wish.cas_processes)}",
         processes=wish.cas_processes,
     )
     scheduler = Member(
         "scheduler",
         "scheduler.json5",
         {
-            "CLIENT_LISTEN": f"{HOST}:{ports.scheduler}",
-            "WORKER_API_LISTEN": f"{HOST}:{ports.worker_api}",
+            "CLIENT_LISTEN": f"{seen.listen}:{seen.ports.scheduler}",
+            "WORKER_API_LISTEN": f"{seen.listen}:{seen.ports.worker_api}",
             "CAS_ENDPOINT": endpoints["CAS_ENDPOINT"],
-            "DATA": str(data),
+            "DATA": seen.data,
         },
         ports=(ports.scheduler, ports.worker_api),
-        summary=f"grpc://{HOST}:{ports.scheduler}   worker API and admin on :{ports.worker_api}",
+        summary=f"{scheduler_url}   worker API and admin on :{ports.worker_api}",
         knows=wish.knows,
     )
-    return [cas, scheduler, *(_worker(name, wish, endpoints) for name in wish.workers)]
+    return [cas, scheduler, *(_worker(name, wish, {**endpoints, "DATA": seen.data}) for name in wish.workers)]
 
 
 def _times(processes: int) -> str:
     return f", {processes} processes" if processes > 1 else ""
 
 
-def _worker(name: str, wish: Wish, endpoints: Mapping[str, str]) -> Member:
+def _worker(name: str, wish: Wish, common: Mapping[str, str]) -> Member:
     return Member(
         name,
         "worker.json5",
         {
-            **endpoints,
+            **common,
             "WORKER_NAME": name,
             "CAS_SIZE": wish.cas_size,
-            "DATA": str(wish.data),
             "ISA": wish.isa,
         },
         after=("cas", "scheduler"),

@@ -42,9 +42,9 @@ class Started:
 
     def stand(self, ground: Ground) -> Stand:
         """Whether some of them are members."""
-        from nlctl.launch.backends.processes import Processes
+        from nlctl.launch import backends
 
-        there = {one.name for one in Processes(ground.ledger).reports() or ()}
+        there = {one.name for one in backends.of(ground.ledger).reports() or ()}
         return Stand.AFTER if there & set(self.absent) else Stand.BEFORE
 
     def do(self, ground: Ground) -> None:
@@ -59,9 +59,9 @@ class Started:
 
     def undo(self, ground: Ground) -> None:
         """End those that were no members before."""
-        from nlctl.launch.backends.processes import Processes
+        from nlctl.launch import backends
 
-        backend = Processes(ground.ledger)
+        backend = backends.of(ground.ledger)
         if not self.supervised:
             for _ in backend.stop(_GRACE_SECONDS, time.monotonic() + 2 * _GRACE_SECONDS):
                 pass

@@ -9,8 +9,8 @@ from nlctl.doctor.change import Change
 from nlctl.doctor.ground import Ground
 from nlctl.doctor.kinds.parts_started import Started
 from nlctl.doctor.repair import NoRepair, Repair
+from nlctl.launch import backends
 from nlctl.launch.backend import Report
-from nlctl.launch.backends.processes import Processes
 from nlctl.launch.wish import members
 
 
@@ -25,7 +25,7 @@ class State(NamedTuple):
 def look(ground: Ground, about: tuple[str, ...]) -> State:
     """The record beside the processes."""
     expected = [one.name for one in members(ground.record.wish(ground.ledger.data))]
-    reports = Processes(ground.ledger).reports()
+    reports = backends.of(ground.ledger).reports()
     return State(expected, reports, len(ground.ledger.leftovers()) if reports is None else 0)
 
 

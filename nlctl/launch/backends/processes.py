@@ -13,8 +13,9 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from nlctl.faults import SUPERVISOR_LOST, Fault, fix
-from nlctl.launch.backend import Report
+from nlctl.launch.backend import Report, Used
 from nlctl.launch.ledger import Ledger
+from nlctl.launch.process import children, end, proportional_bytes, usage
 from nlctl.launch.roster import Wanted
 
 _SOCKET: Final = "supervisor.sock"
@@ -36,6 +37,10 @@ class Processes:
         """All members; None when there is no supervisor."""
         with self._connected() as line:
             return None if line is None else [_report(one) for one in line.ask({"op": "status"})["members"]]
+
+    def runs(self) -> bool:
+        """Whether there is a supervisor."""
+        return self.supervisor() is not None
 
     def supervisor(self) -> int | None:
         """The supervisor's process id."""
@@ -91,6 +96,27 @@ class Processes:
             line.ask({"op": "watch"})
             line.say({"op": "stop", "grace_seconds": grace_seconds})
             yield from line.changes(deadline)
+
+    def sweep(self, grace_seconds: float) -> int:
+        """End parts that lost their supervisor."""
+        orphans = self._ledger.leftovers()
+        end(orphans, grace_seconds)
+        return len(orphans)
+
+    def used(self, reports: Sequence[Report]) -> dict[str, Used]:
+        """What the processes of these members use: each itself, and those that serve under it."""
+        found = ((one.name, _used(_pids(one))) for one in reports)
+        return {name: used for name, used in found if used is not None}
+
+    def gather_logs(self) -> None:
+        """Processes write to the ledger's files themselves."""
+
+    def data_bytes(self) -> int:
+        """What the folder of data takes."""
+        return self._ledger.bytes_of_data()
+
+    def forget(self, *, data: bool) -> None:
+        """Nothing: all that processes leave is in the ledger's folder."""
 
     def _spawn(self, listening: int) -> None:
         # Only the command that starts a cluster pays for this import.
@@ -185,6 +211,24 @@ class _Line:
         line, _, self._unread = self._unread.partition(b"\n")
         message: dict[str, Any] = json.loads(line)
         return message
+
+
+def _pids(report: Report) -> list[int]:
+    if report.pid is None:
+        return []
+    return [report.pid, *(children(report.pid) if report.processes > 1 else ())]
+
+
+def _used(pids: Sequence[int]) -> Used | None:
+    found = [one for one in map(usage, pids) if one is not None]
+    if not found:
+        return None
+    return Used(
+        sum(seconds for seconds, _ in found),
+        sum(resident for _, resident in found),
+        sum(filter(None, map(proportional_bytes, pids))),
+        len(pids) - 1 if len(pids) > 1 else len(pids),
+    )
 
 
 def _report(message: dict[str, Any]) -> Report:

@@ -1,0 +1,67 @@
+"""Whether a container serves: what our parts say in a file, and what others let see from outside."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from nlctl.containers.states import State
+from nlctl.launch.containers import RUN
+from nlctl.launch.ledger import Ledger
+from nlctl.launch.wish import Ports
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+_SAID: Final = b"READY=1"
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+_REGISTERED: Final = b"Worker registered with scheduler"
+_ANSWER_SECONDS: Final = 2.0
+
+
+class Readiness:
+    """Of the containers of one cluster. A container that was found ready stays so until it starts anew."""
+
+    def __init__(self, ledger: Ledger, *, remote: bool) -> None:
+        self._ledger = ledger
+        self._remote = remote
+        self._found: set[tuple[str, float]] = set()
+
+    def ready(self, engine: APIClient, one: State, ports: Ports | None) -> bool:
+        """Whether it serves; a worker does once it is registered."""
+        if one.status != "running":
+            return False
+        key = one.id, one.started
+        if key not in self._found and self._asked(engine, one, ports):
+            self._found.add(key)
+        return key in self._found
+
+    def _asked(self, engine: APIClient, one: State, ports: Ports | None) -> bool:
+        if not one.announces:
+            return self._seen(engine, one, ports)
+        if self._remote:
+            started = engine.exec_create(one.id, ["cat", f"{RUN}/{one.part}/ready"])
+            return bool(engine.exec_start(started["Id"]).startswith(_SAID))
+        with suppress(OSError):
+            path = self._ledger.run / one.part / "ready"
+            # One of an earlier run is older than this run.
+            return path.stat().st_mtime >= one.started and path.read_bytes().startswith(_SAID)
+        return False
+
+    def _seen(self, engine: APIClient, one: State, ports: Ports | None) -> bool:
+        """Another server of such configs: its ports answer as HTTP/2, its workers log that they are registered."""
+        if one.part.startswith("worker-"):
+            said = engine.logs(one.id, stdout=True, stderr=True, since=int(one.started))
+            return _REGISTERED in said
+        if ports is None:
+            return False
+        return answers(ports.host, ports.cas if one.part == "cas" else ports.scheduler)
+
+
+def answers(host: str, port: int) -> bool:
+    """Whether an HTTP/2 server speaks there: a port that the engine forwards is open before anybody listens."""
+    with suppress(OSError), socket.create_connection((host, port), _ANSWER_SECONDS) as connection:
+        connection.sendall(_PREFACE)
+        return bool(connection.recv(9))
+    return False
