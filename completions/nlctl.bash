@@ -19,7 +19,7 @@ _nlctl_commands() {
 }
 _nlctl_options() {
     case "$1" in
-        'up') REPLY='--workers --name -n --dry-run --cas-size --cas-processes --base-port --no-wait --wait-timeout --keep-on-fail --no-smoke --attach --profile --config --backend --detailed-exitcode -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'up') REPLY='--workers --name -n --dry-run --cas-size --cas-processes --base-port --no-wait --wait-timeout --keep-on-fail --no-smoke --attach --profile --config --backend --image --cpus --memory --publish --detailed-exitcode -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'down') REPLY='--name --all --wipe --drain --grace -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'scale') REPLY='--drain --no-drain --deadline --wait-timeout -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'restart') REPLY='--rolling --deadline --wait-timeout -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -115,6 +115,10 @@ _nlctl_value() {
         'up --profile') REPLY='?' ;;
         'up --config') REPLY='files' ;;
         'up --backend') REPLY='?' ;;
+        'up --image') REPLY='?' ;;
+        'up --cpus') REPLY='?' ;;
+        'up --memory') REPLY='?' ;;
+        'up --publish') REPLY='?' ;;
         'down --name') REPLY='@contexts' ;;
         'down --grace') REPLY='?' ;;
         'scale --deadline') REPLY='?' ;;

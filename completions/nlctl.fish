@@ -31,7 +31,7 @@ end
 function __nlctl_options
     switch "$argv[1]"
         case 'up'
-            printf '%s\t%s\n' --workers 'How many workers; 3 for a new cluster.' --name 'Which cluster; the latest one, or dev.' -n 'Show the plan and change nothing.' --dry-run 'Show the plan and change nothing.' --cas-size 'Most that the CAS keeps: 10gb, 500mb, 2Gi.' --cas-processes 'How many processes serve the CAS; by the number of cores for a new cluster.' --base-port 'First port P (P, P+1, P+10), or auto.' --no-wait 'Return before the cluster is ready.' --wait-timeout 'Longest wait until it is ready. [default: 60s]' --keep-on-fail 'Do not undo a failed start.' --no-smoke 'Run no canary action on the workers.' --attach 'Then follow its logs; Ctrl-C ends only that.' --profile 'Defaults of a new cluster: dev, ci or prod-like. [default: dev]' --config 'Folder with your cas, scheduler or worker.json5.' --backend 'What runs the parts: process. [default: process]' --detailed-exitcode 'Exit 12 when something changes, or would.'
+            printf '%s\t%s\n' --workers 'How many workers; 3 for a new cluster.' --name 'Which cluster; the latest one, or dev.' -n 'Show the plan and change nothing.' --dry-run 'Show the plan and change nothing.' --cas-size 'Most that the CAS keeps: 10gb, 500mb, 2Gi.' --cas-processes 'How many processes serve the CAS; by the number of cores for a new cluster.' --base-port 'First port P (P, P+1, P+10), or auto.' --no-wait 'Return before the cluster is ready.' --wait-timeout 'Longest wait until it is ready. [default: 60s]' --keep-on-fail 'Do not undo a failed start.' --no-smoke 'Run no canary action on the workers.' --attach 'Then follow its logs; Ctrl-C ends only that.' --profile 'Defaults of a new cluster: dev, ci or prod-like. [default: dev]' --config 'Folder with your cas, scheduler or worker.json5.' --backend 'What runs the parts: process or docker.' --image 'docker: the image of the parts.' --cpus 'docker: CPUs that each worker may use.' --memory 'docker: memory that each worker may use: 2gb.' --publish 'docker: the address that the ports are open on.' --detailed-exitcode 'Exit 12 when something changes, or would.'
         case 'down'
             printf '%s\t%s\n' --name 'Which cluster; the latest one.' --all 'Every cluster of this user.' --wipe 'Remove its blobs, configs and logs too.' --drain 'Let workers finish first, for as long as it takes.' --grace 'How long parts may finish what they do. [default: 10s]' -n 'Show what would stop, and be removed.' --dry-run 'Show what would stop, and be removed.'
         case 'scale'
@@ -216,6 +216,14 @@ function __nlctl_value
         case 'up --config'
             echo 'files'
         case 'up --backend'
+            echo '?'
+        case 'up --image'
+            echo '?'
+        case 'up --cpus'
+            echo '?'
+        case 'up --memory'
+            echo '?'
+        case 'up --publish'
             echo '?'
         case 'down --name'
             echo '@contexts'

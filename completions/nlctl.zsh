@@ -20,7 +20,7 @@ _nlctl_commands() {
 }
 _nlctl_own() {
     case "$1" in
-        'up') found=('--workers:How many workers; 3 for a new cluster.' '--name:Which cluster; the latest one, or dev.' '-n:Show the plan and change nothing.' '--dry-run:Show the plan and change nothing.' '--cas-size:Most that the CAS keeps: 10gb, 500mb, 2Gi.' '--cas-processes:How many processes serve the CAS; by the number of cores for a new cluster.' '--base-port:First port P (P, P+1, P+10), or auto.' '--no-wait:Return before the cluster is ready.' '--wait-timeout:Longest wait until it is ready. [default: 60s]' '--keep-on-fail:Do not undo a failed start.' '--no-smoke:Run no canary action on the workers.' '--attach:Then follow its logs; Ctrl-C ends only that.' '--profile:Defaults of a new cluster: dev, ci or prod-like. [default: dev]' '--config:Folder with your cas, scheduler or worker.json5.' '--backend:What runs the parts: process. [default: process]' '--detailed-exitcode:Exit 12 when something changes, or would.') ;;
+        'up') found=('--workers:How many workers; 3 for a new cluster.' '--name:Which cluster; the latest one, or dev.' '-n:Show the plan and change nothing.' '--dry-run:Show the plan and change nothing.' '--cas-size:Most that the CAS keeps: 10gb, 500mb, 2Gi.' '--cas-processes:How many processes serve the CAS; by the number of cores for a new cluster.' '--base-port:First port P (P, P+1, P+10), or auto.' '--no-wait:Return before the cluster is ready.' '--wait-timeout:Longest wait until it is ready. [default: 60s]' '--keep-on-fail:Do not undo a failed start.' '--no-smoke:Run no canary action on the workers.' '--attach:Then follow its logs; Ctrl-C ends only that.' '--profile:Defaults of a new cluster: dev, ci or prod-like. [default: dev]' '--config:Folder with your cas, scheduler or worker.json5.' '--backend:What runs the parts: process or docker.' '--image:docker: the image of the parts.' '--cpus:docker: CPUs that each worker may use.' '--memory:docker: memory that each worker may use: 2gb.' '--publish:docker: the address that the ports are open on.' '--detailed-exitcode:Exit 12 when something changes, or would.') ;;
         'down') found=('--name:Which cluster; the latest one.' '--all:Every cluster of this user.' '--wipe:Remove its blobs, configs and logs too.' '--drain:Let workers finish first, for as long as it takes.' '--grace:How long parts may finish what they do. [default: 10s]' '-n:Show what would stop, and be removed.' '--dry-run:Show what would stop, and be removed.') ;;
         'scale') found=('--drain:End workers at once.' '--no-drain:End workers at once.' '--deadline:Longest that workers which go may finish what they run. [default: 60s]' '--wait-timeout:Longest wait until new ones are ready. [default: 60s]' '-n:Show who comes or goes; change nothing.' '--dry-run:Show who comes or goes; change nothing.' '--name:Which cluster; the latest one.') ;;
         'restart') found=('--rolling:One after the other, workers without a gap.' '--deadline:Longest that a part may finish what it does. [default: 60s]' '--wait-timeout:Longest wait until a part is ready again. [default: 60s]' '-n:Show which, in their order.' '--dry-run:Show which, in their order.' '--name:Which cluster; the latest one.') ;;
@@ -120,6 +120,10 @@ _nlctl_value() {
         'up --profile') REPLY='?' ;;
         'up --config') REPLY='files' ;;
         'up --backend') REPLY='?' ;;
+        'up --image') REPLY='?' ;;
+        'up --cpus') REPLY='?' ;;
+        'up --memory') REPLY='?' ;;
+        'up --publish') REPLY='?' ;;
         'down --name') REPLY='@contexts' ;;
         'down --grace') REPLY='?' ;;
         'scale --deadline') REPLY='?' ;;

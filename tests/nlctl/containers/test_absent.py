@@ -1,0 +1,26 @@
+"""Where no Docker Engine answers, commands say so, and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.nlctl.conftest import Cli
+
+
+def test_without_an_engine_nothing_is_started_and_the_remedy_is_named(cli: Cli, tmp_path: Path) -> None:
+    absent = f"unix://{tmp_path}/docker.sock"
+    done = cli("up", "--backend", "docker", "--name", "lab", "-o", "json", code=4, DOCKER_HOST=absent)
+    assert (done.fault["code"], done.fault["exit_name"]) == ("NL-DKR-101", "unreachable")
+    assert absent in done.fault["message"]
+    assert ["nlctl", "up", "--backend", "process"] in [one["command"] for one in done.fault["fix"]]
+    cli("ps", "--name", "lab", code=3)
+
+
+def test_flags_of_containers_are_refused_for_processes(cli: Cli) -> None:
+    done = cli("up", "--memory", "1gb", "-o", "json", code=2)
+    assert "--backend docker" in done.fault["message"]
+
+
+def test_a_backend_that_there_is_not_is_refused(cli: Cli) -> None:
+    done = cli("up", "--backend", "podman", "-o", "json", code=2)
+    assert "podman" in done.fault["message"]
