@@ -122,7 +122,12 @@ class Restart:
 
 
 def on_disk(report: Report) -> str:
-    """The fingerprint of what this member would run if it started now; "" when its config cannot be read."""
+    """The fingerprint of what this member would run if it started now; "" when its config cannot be read.
+
+    And "" for a container, whose fingerprint counts more than the config in.
+    """
+    if report.container is not None:
+        return ""
     try:
         text = Path(report.config).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
