@@ -446,6 +446,11 @@ def _human(column: Column, value: Any, *, short: bool = False) -> str:
 
 
 def _field(value: Any) -> str:
+    # Lists may have ten thousands of rows, whose cells are texts and numbers nearly always.
+    if type(value) is str:
+        return value if value.isprintable() else value.translate(_CONTROLS)
+    if type(value) is int:
+        return str(value)
     match value:
         case None:
             return ""
