@@ -144,7 +144,8 @@ class ProcessFacts:
 @dataclass(frozen=True)
 class PartFacts:
     """What a server says of itself. `ahead_seconds` is by how much its clock is ahead of ours at least, below 0 when it
-    is behind; None of a server that does not tell.
+    is behind; None of a server that does not tell. `found_results` and `missed_results` count what its action cache was
+    asked for since it started.
     """
 
     version: str
@@ -152,6 +153,8 @@ class PartFacts:
     health: Sequence[HealthFacts]
     processes: Sequence[ProcessFacts]
     ahead_seconds: float | None
+    found_results: int = 0
+    missed_results: int = 0
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,8 @@ def part(endpoint: str) -> PartFacts:
         [HealthFacts(one.name, one.ok, one.message) for one in said.health],
         [ProcessFacts(one.pid, one.restarts, one.stuck) for one in said.processes],
         ahead,
+        said.counters.found_results,
+        said.counters.missed_results,
     )
 
 

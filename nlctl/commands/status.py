@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -13,7 +15,7 @@ from nlserver.errors import Error
 from nlctl import admin
 from nlctl.exits import Exit
 from nlctl.launch.backend import Report
-from nlctl.launch.ledger import Ledger, Record
+from nlctl.launch.ledger import Record
 from nlctl.session import Session
 from nlctl.ui import Ui, human_bytes, human_span
 from nlctl.verdict import Attention, attention
@@ -55,7 +57,8 @@ def _look(session: Session, name: str) -> dict[str, Any]:
     reports = backend.reports() or []
     seen, trouble = _overview(record.ports.urls[2])
     found = attention(reports, record.workers, seen, trouble, time.time())
-    return {**_item(record, reports, seen, found), "stores": _stores(ledger, reports)}
+    sockets = {one.name: ledger.admin_socket(one.name) for one in reports if one.name == "cas" and one.pid is not None}
+    return {**_item(record, reports, seen, found), "stores": _stores(sockets), "results": _results(sockets)}
 
 
 def _code(item: dict[str, Any]) -> int:
@@ -84,11 +87,10 @@ def _watch(session: Session, name: str, *, graph: bool) -> int:
     return _code(item)
 
 
-def _stores(ledger: Ledger, reports: Sequence[Report]) -> list[dict[str, Any]]:
+def _stores(sockets: Mapping[str, Path]) -> list[dict[str, Any]]:
     """How full the stores of the CAS server are: of each the first layer that counts. None while it is away."""
     from nlctl.layers import Layer, layers
 
-    sockets = {one.name: ledger.admin_socket(one.name) for one in reports if one.name == "cas" and one.pid is not None}
     counted: dict[str, Layer] = {}
     for one in layers(sockets):
         if one.values is not None:
@@ -97,6 +99,16 @@ def _stores(ledger: Ledger, reports: Sequence[Report]) -> list[dict[str, Any]]:
         {"name": name, "values": one.values, "size_bytes": one.size_bytes, "max_bytes": one.max_bytes or None}
         for name, one in counted.items()
     ]
+
+
+def _results(sockets: Mapping[str, Path]) -> dict[str, Any]:
+    """How often the action cache had what it was asked for, since its part started."""
+    found = missed = 0
+    for socket in sockets.values():
+        with suppress(Error):
+            part = admin.part(str(socket))
+            found, missed = found + part.found_results, missed + part.missed_results
+    return {"found": found, "missed": missed, "hit_ratio": found / (found + missed) if found + missed else None}
 
 
 def _overview(endpoint: str) -> tuple[admin.Overview | None, str]:
@@ -140,6 +152,7 @@ def _text(ui: Ui, item: dict[str, Any], *, graph: bool, bold: bool = True) -> st
         f"CAS        {item['endpoints']['cas']}",
         f"Scheduler  {item['endpoints']['scheduler']}",
         *(f"{_store(one)}" for one in item["stores"]),
+        *_hits(item["results"]),
         *(_graph(ui, item) if graph else (f"  {ui.mark(_good(one['state']))} {_part(one)}" for one in item["parts"])),
     ]
     if item["needs_attention"]:
@@ -151,6 +164,11 @@ def _text(ui: Ui, item: dict[str, Any], *, graph: bool, bold: bool = True) -> st
 def _store(store: dict[str, Any]) -> str:
     most = f" of {human_bytes(store['max_bytes'])}" if store["max_bytes"] else ""
     return f"{store['name']:<10} {human_bytes(store['size_bytes'])}{most}, {store['values']} values"
+
+
+def _hits(results: dict[str, Any]) -> list[str]:
+    asked = results["found"] + results["missed"]
+    return [f"Results    hit {results['hit_ratio']:.0%} of {asked} look-ups since the start"] if asked else []
 
 
 def _graph(ui: Ui, item: dict[str, Any]) -> list[str]:

@@ -251,6 +251,10 @@ class TestLooking:
         assert item["workers"]["registered"] == 2
         assert item["needs_attention"] == []
         assert [one["name"] for one in item["stores"]] == ["CAS_STORE", "AC_STORE", "ASSET_STORE"]
+        cluster("ac", "get", f"{'0' * 64}/1", code=3)
+        asked = cluster("status", "--json").document["item"]["results"]
+        assert asked["missed"] > item["results"]["missed"]
+        assert asked["hit_ratio"] == asked["found"] / (asked["found"] + asked["missed"])
         drawn = cluster("status", "--graph").out.splitlines()
         [clients] = [line for line in drawn if "clients -->" in line]
         assert "cas :" in clients
