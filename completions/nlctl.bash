@@ -2,7 +2,7 @@
 
 _nlctl_commands() {
     case "$1" in
-        '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac doctor bench config image connect bazelrc context top metrics support version explain help man completion' ;;
+        '') REPLY='up down scale restart wait status ps logs workers ops queue events run action cas ac doctor lab bench config image connect bazelrc context top metrics support version explain help man completion' ;;
         'cas') REPLY='get put stat missing tree why ls du checkout diff cp verify heal rm' ;;
         'action') REPLY='show inputs diff replay determinism local run' ;;
         'ac') REPLY='put rm ls diff get check' ;;
@@ -13,6 +13,7 @@ _nlctl_commands() {
         'queue') REPLY='ls show explain' ;;
         'context') REPLY='ls show use add rm rename export import' ;;
         'support') REPLY='bundle show' ;;
+        'lab') REPLY='start ls break restore tour stop' ;;
         'doctor') REPLY='bazel config net object undo' ;;
         *) REPLY="" ;;
     esac
@@ -76,6 +77,11 @@ _nlctl_options() {
         'doctor net') REPLY='--every --count --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor object') REPLY='--blake3 --fix -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor undo') REPLY='-n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'lab start') REPLY='--workers --wait-timeout -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'lab break') REPLY='-n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'lab restore') REPLY='-n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'lab tour') REPLY='-n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'lab stop') REPLY='-n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'bench') REPLY='--target --line --size --duration --count -j --jobs --rounds --loaders --rate --compressible --blobs --save --compare --max-regress --plot -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config validate') REPLY='--deep --strict --fix -n --dry-run --for --set --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'config new') REPLY='--out --workers --slow --data --base-port -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -220,6 +226,13 @@ _nlctl_value() {
         'doctor net --count') REPLY='?' ;;
         'doctor net --name') REPLY='@contexts' ;;
         'doctor object --name') REPLY='@contexts' ;;
+        'lab start --workers') REPLY='?' ;;
+        'lab start --wait-timeout') REPLY='?' ;;
+        'lab start --name') REPLY='@contexts' ;;
+        'lab break --name') REPLY='@contexts' ;;
+        'lab restore --name') REPLY='@contexts' ;;
+        'lab tour --name') REPLY='@contexts' ;;
+        'lab stop --name') REPLY='@contexts' ;;
         'bench --target') REPLY='?' ;;
         'bench --line') REPLY='?' ;;
         'bench --size') REPLY='?' ;;

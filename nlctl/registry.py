@@ -274,6 +274,22 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "doctor_object", "Why a blob is not found", LOOK, frozenset({"--name"}), level=Level.STANDARD
     ),
     ("doctor", "undo"): Leaf("doctor_undo", "Take back what a fix changed", LOOK),
+    ("lab", "start"): Leaf(
+        "lab_start",
+        "A practice cluster to break on purpose",
+        LEARN,
+        frozenset({"--workers", "--wait-timeout", "--name"}),
+        level=Level.LOCAL,
+    ),
+    ("lab", "ls"): Leaf("lab_ls", "The faults, and what the doctor says of each", LEARN),
+    ("lab", "break"): Leaf("lab_break", "Put a fault into the lab", LEARN, frozenset({"--name"}), level=Level.LOCAL),
+    ("lab", "restore"): Leaf(
+        "lab_restore", "Take the fault out again", LEARN, frozenset({"--name"}), level=Level.LOCAL
+    ),
+    ("lab", "tour"): Leaf(
+        "lab_tour", "Fault after fault: break, look, restore", LEARN, frozenset({"--name"}), level=Level.LOCAL
+    ),
+    ("lab", "stop"): Leaf("lab_stop", "Stop the lab and remove it", LEARN, frozenset({"--name"}), level=Level.LOCAL),
     ("bench",): Leaf(
         "bench",
         "Measure a server, next to bare gRPC on this machine",
@@ -404,6 +420,7 @@ GROUPS: Final[dict[str, str]] = {
     "queue": "What waits for a worker, and why",
     "context": "Clusters by name: those here, and servers elsewhere",
     "support": "Bundles for those who help",
+    "lab": "A practice cluster, and faults to put into it",
 }
 
 

@@ -236,6 +236,6 @@ def _exit(outcomes: list[Outcome], *, strict: bool) -> int:
 
     bad = (Verdict.FAILED, Verdict.WARNING) if strict else (Verdict.FAILED,)
     ways = next((one.findings for one in outcomes if one.check.id == "NLD-NET-01"), ())
-    if ways and all(one.verdict is Verdict.FAILED for one in ways):
+    if ways and all(one.verdict is Verdict.FAILED or one.blocked_by for one in ways):
         return Exit.UNREACHABLE
     return Exit.UNHEALTHY if any(one.verdict in bad for one in outcomes) else Exit.OK

@@ -30,6 +30,8 @@ class Cause(StrEnum):
     """A part cannot reach its CAS."""
     FAST_ONLY = "FAST_ONLY"
     """Only a worker's fast tier has it."""
+    SHARED_FAST = "SHARED_FAST"
+    """Processes that know nothing of each other evict from one fast directory."""
     STALE_INDEX = "STALE_INDEX"
     """The CAS says that it has it, and cannot read it."""
     CORRUPT = "CORRUPT"
@@ -67,6 +69,8 @@ class Facts:
 
     `leads` says where each layer that stands for the shared CAS leads, by part and path; `split` are those of them
     through which a fresh probe blob was not seen. `dangling` tells whether a result that a client is given names it.
+    `rivals` are the processes of a directory of blobs that each keep books of their own, as real NativeLink does; those
+    of nlserver keep one for all.
     """
 
     digest: Digest
@@ -79,6 +83,7 @@ class Facts:
     other_function: str = ""
     other_instance: str | None = None
     dangling: bool = False
+    rivals: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,8 @@ def _verdicts(facts: Facts) -> Iterator[Diagnosis]:
         )
     yield from _of_ways(facts)
     if client.has:
+        if facts.client.read in ("ok", "unread"):
+            yield from _of_rivals(facts)
         yield from _of_reading(facts, name)
     if facts.other_sizes:
         sizes = ", ".join(map(str, facts.other_sizes))
@@ -193,6 +200,21 @@ def _blob(facts: Facts) -> Remedy:
     return Remedy("blob", (facts.digest.hash, str(facts.digest.size_bytes), facts.digest.function.name))
 
 
+def _of_rivals(facts: Facts) -> Iterator[Diagnosis]:
+    for folder, processes in facts.rivals.items():
+        yield Diagnosis(
+            Cause.SHARED_FAST,
+            f"{len(processes)} processes evict from {folder}, and none knows of the others",
+            "each keeps books of its own: it removes what another has just fetched, and the action fails. "
+            "Workers need not share a directory, whatever the server's message says: they must reach one CAS server",
+            evidence=tuple(Evidence(one, folder, "device and inode") for one in processes),
+            fixes=(
+                fix("give each process a content_path of its own"),
+                fix("or run nlserver, whose processes keep one account of a directory"),
+            ),
+        )
+
+
 def _of_reading(facts: Facts, name: str) -> Iterator[Diagnosis]:
     match facts.client.read:
         case "ok":
@@ -210,6 +232,8 @@ def _of_reading(facts: Facts, name: str) -> Iterator[Diagnosis]:
                 evidence=(Evidence("FindMissingBlobs", "present", "client"),),
                 fixes=(fix("read and hash them", "nlctl", "cas", "verify", name),),
             )
+        case "wrong" if facts.other_function:
+            return
         case "wrong":
             yield Diagnosis(
                 Cause.CORRUPT,
@@ -249,6 +273,7 @@ def _of_absence(facts: Facts, name: str) -> Iterator[Diagnosis]:
     evicted = [one for one in facts.sightings if one.evicted is not None]
     if evicted:
         yield _evicted(facts, evicted)
+    yield from _of_rivals(facts)
     silent = [one for one in facts.sightings if one.state == "unreachable"]
     if silent:
         yield Diagnosis(

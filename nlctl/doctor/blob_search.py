@@ -27,6 +27,8 @@ async def search(site: Site, digest: Digest) -> Facts:
     """Everything that can be seen of this blob; viewpoints that do not exist here are left out."""
     client, (sightings, known), split = await asyncio.gather(_client(site, digest), _layers(site, digest), _split(site))
     facts = Facts(digest, client, sightings, known, leads=split[0], split=split[1])
+    if client.read == "wrong":
+        return replace(facts, other_function=await _hashed_by(site, digest))
     if client.has is not False:
         return facts
     # Only of what was evicted it matters whether a result still names it, and looking costs a call a result.
@@ -107,6 +109,18 @@ async def _other_function(site: Site, digest: Digest) -> str:
                     return function.name
             except Error:
                 continue
+    return ""
+
+
+async def _hashed_by(site: Site, digest: Digest) -> str:
+    """The name of the other function by which the bytes under this hash are right, "" for none."""
+    for function in Function:
+        if function is not digest.function:
+            try:
+                await site.client.read(Digest(digest.hash, digest.size_bytes, function))
+            except Error:
+                continue
+            return function.name
     return ""
 
 

@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from nlserver.errors import Error
 
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Finding, Verdict, skipped, unknown
+from nlctl.doctor.finding import Finding, Verdict, blocked, skipped, unknown
 from nlctl.doctor.merging import merged
 from nlctl.doctor.patience import within
 from nlctl.doctor.site import Site
@@ -25,15 +25,16 @@ _BLOCKING: Final = (Verdict.FAILED, Verdict.UNKNOWN)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one check found, and how long it took; there is at least one finding.
-
-    `blocked_by` is the check that failed and made this one say nothing new; one that does not apply blocks nothing.
-    """
+    """What one check found, and how long it took; there is at least one finding."""
 
     check: Check
     findings: tuple[Finding, ...]
     milliseconds: float
-    blocked_by: str = ""
+
+    @property
+    def blocked_by(self) -> str:
+        """The check that failed and made this one say nothing new; one that does not apply blocks nothing."""
+        return next((one.blocked_by for one in self.findings if one.blocked_by), "")
 
     @property
     def verdict(self) -> Verdict:
@@ -43,7 +44,7 @@ class Outcome:
     def documents(self) -> list[dict[str, Any]]:
         """Its findings as JSON shows them."""
         head = {"id": self.check.id, "area": self.check.area, "title": self.check.title, "level": self.check.level}
-        tail = {"duration_ms": round(self.milliseconds, 1), "blocked_by": self.blocked_by or None}
+        tail = {"duration_ms": round(self.milliseconds, 1)}
         return [{**head, **one.document(), **tail} for one in self.findings]
 
 
@@ -82,7 +83,19 @@ async def examine(site: Site, checks: Sequence[Check], told: Callable[[Outcome],
     async with asyncio.TaskGroup() as group:
         for check in checks:
             under_way[check.id] = group.create_task(one(check))
-    return merged([task.result() for task in under_way.values()])
+    return _rooted(merged([task.result() for task in under_way.values()]))
+
+
+def _rooted(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The same, where what is blocked names the check at the root of it."""
+    by_id = {one.check.id: one for one in outcomes}
+
+    def root(finding: Finding) -> Finding:
+        while (by := finding.blocked_by) in by_id and (further := by_id[by].blocked_by):
+            finding = blocked(further)
+        return finding
+
+    return [replace(one, findings=tuple(map(root, one.findings))) for one in outcomes]
 
 
 async def _run(site: Site, check: Check) -> Outcome:
@@ -104,5 +117,4 @@ async def _run(site: Site, check: Check) -> Outcome:
 
 
 def _blocked(check: Check, before: Outcome) -> Outcome:
-    root = before.blocked_by or before.check.id
-    return Outcome(check, (skipped(f"{root} must be mended first"),), 0.0, root)
+    return Outcome(check, (blocked(before.blocked_by or before.check.id),), 0.0)

@@ -57,6 +57,7 @@ class Remedy(NamedTuple):
 class Finding:
     """One sentence of a check. `because` says why that is bad or how it comes; `certain` is False for a guess.
 
+    `blocked_by` of one that was skipped is the check that names the cause: one cause gives one failure.
     `remedies` are what `nlctl doctor --fix` may do about it; none where no repair is safe.
     """
 
@@ -67,6 +68,7 @@ class Finding:
     fixes: tuple[Fix, ...] = ()
     certain: bool = True
     remedies: tuple[Remedy, ...] = ()
+    blocked_by: str = ""
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""
@@ -78,6 +80,7 @@ class Finding:
             "fix": [{"text": one.text, "command": list(one.command)} for one in self.fixes],
             "confidence": "certain" if self.certain else "likely",
             "fixable": bool(self.remedies),
+            "blocked_by": self.blocked_by or None,
         }
 
 
@@ -89,6 +92,11 @@ def ok(what: str, *evidence: Evidence) -> Finding:
 def skipped(why: str) -> Finding:
     """It was not looked at."""
     return Finding(Verdict.SKIPPED, why)
+
+
+def blocked(check: str) -> Finding:
+    """It would only tell again what this check tells."""
+    return Finding(Verdict.SKIPPED, f"{check} must be mended first", blocked_by=check)
 
 
 def unknown(what: str, because: str = "") -> Finding:

@@ -19,9 +19,13 @@ PROOFS: Final[Mapping[str, tuple[str, ...]]] = {
     "NL-CFG-128": ("NLD-STO-01",),
     "NL-CFG-130": ("NLD-WRK-02",),
     "NL-CFG-140": ("NLD-WRK-01",),
-    "NL-CFG-144": ("NLD-SHR-01",),
+    "NL-CFG-144": ("NLD-SHR-01", "NLD-NET-02"),
 }
 """The checks that see for themselves what a rule of the linter concludes from files."""
+
+
+_OF_TWO_PARTS: Final = frozenset({"NL-CFG-144"})
+"""Rules that find two parts at odds and name one: the other may be the one that is wrong."""
 
 
 def merged(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -51,7 +55,8 @@ def _proof(found: Finding, by_id: Mapping[str, Outcome]) -> tuple[str, Finding] 
     for said, part in _rules(found.evidence):
         for id_ in PROOFS.get(said, ()):
             for one in by_id[id_].findings if id_ in by_id else ():
-                if one.verdict in (Verdict.FAILED, Verdict.WARNING) and _is_about(one, part):
+                about = said in _OF_TWO_PARTS or _is_about(one, part)
+                if one.verdict in (Verdict.FAILED, Verdict.WARNING) and about:
                     return id_, one
     return None
 

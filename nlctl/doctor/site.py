@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _MOST: Final = 1000
+STOPPED: Final = "stopped"
+"""The state of a part whose process a signal holds."""
 
 
 class Site:
@@ -61,11 +64,9 @@ class Site:
         return self.target.admin
 
     async def reports(self) -> list[Report]:
-        """The parts, as their supervisor sees them. Raises NotHere."""
-        from nlctl.launch import backends
-
-        backend = backends.of(self.ledger)
-        return await self.once("reports", lambda: asyncio.to_thread(lambda: backend.reports() or []))
+        """The parts, as their supervisor sees them, or `STOPPED` where it cannot see that. Raises NotHere."""
+        ledger = self.ledger
+        return await self.once("reports", lambda: asyncio.to_thread(_reports, ledger))
 
     async def sockets(self) -> dict[str, Path]:
         """Where the parts that run answer operators. Raises NotHere."""
@@ -128,6 +129,14 @@ async def _asked(sockets: Mapping[str, Path]) -> dict[str, PartFacts]:
 
     found = await asyncio.gather(*(asyncio.to_thread(ask, socket) for socket in sockets.values()))
     return {name: said for name, said in zip(sockets, found, strict=True) if said is not None}
+
+
+def _reports(ledger: Ledger) -> list[Report]:
+    from nlctl.launch import backends
+    from nlctl.launch.process import stands_still
+
+    found = backends.of(ledger).reports() or []
+    return [replace(one, state=STOPPED) if one.pid and stands_still(one.pid) else one for one in found]
 
 
 def _judged(folder: Path, environment: Mapping[str, str]) -> judging.Verdict:

@@ -9,6 +9,8 @@ from nlctl.doctor import repairs as mended
 from nlctl.doctor.check import Check
 from nlctl.doctor.checks import every
 from nlctl.doctor.repair import Repair
+from nlctl.lab import faults
+from nlctl.lab.injection import Injection
 
 _HEAD: Final = """\
 # The doctor
@@ -68,16 +70,39 @@ Level: A any server of the Remote Execution API, B a cluster that nlctl started,
 """
 
 
+_FAULTS: Final = """
+## The faults of the lab
+
+`nlctl lab start` runs a small cluster of its own, `nlctl lab break FAULT` puts one of these into it for real, and
+`nlctl lab restore` takes it out again; `nlctl lab tour` goes from one to the next. `tests/nlctl/lab` holds the doctor
+to this table: with each fault in it, exactly this check fails or warns and no other, and this is the verdict of
+`nlctl doctor object`.
+
+A new fault is an entry of `FAULTS` in a file of `nlctl/lab/faults/`. It is made of what `nlctl.lab.lab.Lab` offers,
+which writes down how to undo each change before it is made.
+
+"""
+
+
 def files() -> dict[str, str]:
     """The page, by its path in the repository."""
     head = _HEAD.replace("{repairs}", repairs(mended.every().values()))
-    return {"docs/doctor.md": head + table(every().values())}
+    return {"docs/doctor.md": head + table(every().values()) + _FAULTS + fault_table(faults.every().values())}
 
 
 def repairs(known: Iterable[Repair]) -> str:
     """One line for each repair, in Markdown."""
     lines = ["| repair | what it does | why it is safe |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| {one.name} | {one.title} | {one.safe} |" for one in known)])
+
+
+def fault_table(injections: Iterable[Injection]) -> str:
+    """One line for each fault of the lab, in Markdown."""
+    lines = ["| fault | what is done | `nlctl doctor` | `nlctl doctor object` |", "|---|---|---|---|"]
+    for one in injections:
+        check = f"{one.check} {one.status}" if one.check else "-"
+        lines.append(f"| `{one.name}` | {one.story} | {check} | {one.cause or '-'} |")
+    return "\n".join(lines) + "\n"
 
 
 def table(checks: Iterable[Check]) -> str:

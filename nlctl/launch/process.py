@@ -37,6 +37,12 @@ def alive(who: Identity) -> bool:
     return identity(who.pid) == who
 
 
+def stands_still(pid: int) -> bool:
+    """Whether a signal, or a debugger, holds this process."""
+    fields = _stat(pid)
+    return fields is not None and fields[0] in ("T", "t")
+
+
 def title(pid: int) -> str:
     """Its command line, or "" when it cannot be read."""
     try:

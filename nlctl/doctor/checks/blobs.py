@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
+from nlctl.doctor.checks.storage import is_full, rooms
+from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, blocked, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import Fix, fix
 from nlctl.registry import Level
@@ -21,12 +22,16 @@ _LOGS: Final = fix("see what the CAS says", "nlctl", "logs", "cas", "--tail", "5
 
 
 class RoundTrip(NamedTuple):
-    """What became of a probe: where it failed ("" when it did not) and the server's words."""
+    """What became of a probe: where it failed ("" when it did not) and the server's words.
+
+    `told_by` is the check that speaks of the cause: a volume is full, or a store lost its directory.
+    """
 
     digest: str
     size_bytes: int
     failed_at: str = ""
     said: str = ""
+    told_by: str = ""
 
 
 async def _round_trip(site: Site, size_bytes: int) -> RoundTrip:
@@ -46,8 +51,19 @@ async def _round_trip(site: Site, size_bytes: int) -> RoundTrip:
         if await site.client.read(digest) != data:
             return RoundTrip(name, size_bytes, step, "other bytes came back")
     except Error as error:
-        return RoundTrip(name, size_bytes, step, f"{error.code.name}: {error.message}")
+        return RoundTrip(name, size_bytes, step, f"{error.code.name}: {error.message}", await _told_by(site))
     return RoundTrip(name, size_bytes)
+
+
+async def _told_by(site: Site) -> str:
+    """The check of this cluster's disks or stores that fails as well, "" for none."""
+    try:
+        if any(map(is_full, await rooms(site))):
+            return "NLD-STO-01"
+        unwell = any(not one.ok for said in (await site.parts()).values() for one in said.health)
+        return "NLD-PRC-06" if unwell else ""
+    except NotHere:
+        return ""
 
 
 async def _small(site: Site) -> RoundTrip:
@@ -64,6 +80,8 @@ def judge_round_trip(trip: RoundTrip) -> Iterable[Finding]:
     evidence = (Evidence("probe", trip.digest, f"random bytes by {way}"),)
     if not trip.failed_at:
         return [ok(f"{trip.size_bytes} bytes went in and came back by {way}", *evidence)]
+    if trip.told_by:
+        return [blocked(trip.told_by)]
     return [
         Finding(
             Verdict.FAILED,

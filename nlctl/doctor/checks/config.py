@@ -109,6 +109,7 @@ CHECKS: Final = (
         "what the rule says; many are written by `nlctl config validate --fix`",
         _judged,
         judge_configs,
+        seconds=20.0,
     ),
     Check(
         "NLD-CFG-02",
@@ -120,5 +121,6 @@ CHECKS: Final = (
         "restart the part",
         _prints,
         judge_running,
+        needs=("NLD-CFG-01",),
     ),
 )

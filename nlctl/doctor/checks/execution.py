@@ -64,7 +64,7 @@ CHECKS: Final = (
         "the log of that worker",
         _canaries,
         judge_canaries,
-        needs=("NLD-CAS-01", "NLD-SHR-01", "NLD-QUE-01"),
+        needs=("NLD-CAS-01", "NLD-AC-01", "NLD-SHR-01", "NLD-QUE-01"),
         seconds=15.0,
     ),
 )

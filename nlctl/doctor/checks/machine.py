@@ -228,6 +228,7 @@ CHECKS: Final = (
         "one time server for all",
         _clocks,
         judge_clocks,
+        needs=("NLD-NET-01", "NLD-PRC-01"),
     ),
     Check(
         "NLD-ENV-05",

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 from nlctl.contexts import Access
 from nlctl.doctor.check import Check
-from nlctl.doctor.finding import ADDRESSES, Evidence, Finding, Remedy, Verdict, ok
+from nlctl.doctor.checks.parts import is_down
+from nlctl.doctor.finding import ADDRESSES, Evidence, Finding, Remedy, Verdict, blocked, ok
 from nlctl.doctor.patience import within
 from nlctl.doctor.site import Site
 from nlctl.faults import Fix, fix
@@ -52,6 +53,8 @@ class Way:
     steps: tuple[Step, ...]
     here: bool
     expires: float | None = None
+    told_by: str = ""
+    """The check that tells why nothing can answer there."""
 
     @property
     def broken(self) -> Step | None:
@@ -154,8 +157,9 @@ def _words(error: BaseException) -> str:
     if isinstance(error, ssl.SSLError):
         return (error.reason or str(error)).replace("_", " ").lower()
     if isinstance(error, OSError):
-        # What asyncio says itself names the address in place of the reason.
-        return (os.strerror(error.errno) if error.errno else str(error)).lower()
+        # Numbers of getaddrinfo are negative, and asyncio puts the address in the place of the words.
+        number = error.errno or 0
+        return (os.strerror(number) if number > 0 else error.strerror or str(error)).lower()
     return str(error)
 
 
@@ -165,6 +169,9 @@ def _trust(access: Access) -> ssl.SSLContext:
     if access.cert_file:
         context.load_cert_chain(access.cert_file, access.key_file)
     return context
+
+
+_SERVED_BY: Final = {"CAS": "cas", "execution": "scheduler", "worker API and admin": "scheduler"}
 
 
 async def ways(site: Site) -> Sequence[Way]:
@@ -177,13 +184,25 @@ async def _gone(site: Site) -> Sequence[Way]:
     urls = {"CAS": target.cas, "execution": target.executor}
     if target.admin and "://" in target.admin:
         urls["worker API and admin"] = str(target.admin)
-    here = target.cluster is not None
-    return await asyncio.gather(*(walk(role, str(url), target.access, here=here) for role, url in urls.items()))
+    if target.cluster is None:
+        return await asyncio.gather(*(walk(role, str(url), target.access) for role, url in urls.items()))
+    parts = {one.name: one for one in await site.reports()}
+
+    async def one(role: str, url: str) -> Way:
+        part = parts.get(_SERVED_BY[role])
+        if part is None or is_down(part):
+            return Way(role, url, (), here=True, told_by="NLD-PRC-02" if part is None else "NLD-PRC-01")
+        return await walk(role, url, target.access, here=True)
+
+    return await asyncio.gather(*(one(role, str(url)) for role, url in urls.items()))
 
 
 def judge_ways(found: Sequence[Way]) -> Iterable[Finding]:
     """One finding for each way that does not lead there, by the layer at which it ends."""
     for way in found:
+        if way.told_by:
+            yield blocked(way.told_by)
+            continue
         evidence = tuple(Evidence(one.layer, one.trouble or f"{one.milliseconds:.1f} ms", way.url) for one in way.steps)
         broken = way.broken
         if broken is None:

@@ -4,48 +4,99 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
-from nlctl.doctor.site import Site
-from nlctl.faults import fix
+from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, blocked, ok
+from nlctl.doctor.site import STOPPED, Site
+from nlctl.faults import Fix, fix
 from nlctl.launch.backend import Report
+from nlctl.launch.backends.processes import tail
 from nlctl.registry import Level
 
 _STARTING_MS: Final = 10_000
 _USED: Final = 0.8
 _LEAST_FILES: Final = 1024
 _LEAST_MEMORY: Final = 0.05
+_BAD_CONFIG: Final = "exit 13"
 _KILLED: Final = "signal 9"
 
 
-async def _reports(site: Site) -> Sequence[Report]:
-    return await site.reports()
+class Parts(NamedTuple):
+    """The parts as their supervisor sees them, and the last words of those that are down.
+
+    `mistaken` are those whose config is wrong: they cannot run, and the config's check says why.
+    """
+
+    reports: Sequence[Report]
+    words: Mapping[str, str] = {}
+    mistaken: Collection[str] = ()
 
 
-def judge_parts(reports: Sequence[Report]) -> Iterable[Finding]:
+def is_down(report: Report) -> bool:
+    """Whether a part serves nobody and will not by itself in a moment."""
+    return report.state != "ready" and not (report.state == "starting" and report.since_ms < _STARTING_MS)
+
+
+async def _parts(site: Site) -> Parts:
+    reports = await site.reports()
+    down = [one for one in reports if is_down(one)]
+    refused = [one.name for one in down if one.last_exit == _BAD_CONFIG]
+    mistaken = set(refused) & set(await _mistaken(site)) if refused else ()
+    return Parts(reports, {one.name: tail(site.ledger, one.name, 1) for one in down}, mistaken)
+
+
+async def _mistaken(site: Site) -> Collection[str]:
+    from nlctl.lint.finding import Severity
+
+    findings = (await site.configs()).findings
+    return {Path(one.place.file).stem for one in findings if one.severity is Severity.ERROR}
+
+
+def judge_parts(parts: Parts) -> Iterable[Finding]:
     """Whether each part is ready; what a part says of its last end tells why not."""
     found = []
-    for one in reports:
-        if one.state == "ready" or (one.state == "starting" and one.since_ms < _STARTING_MS):
+    for one in parts.reports:
+        if not is_down(one):
             continue
-        ending = f" after {one.last_exit}" if one.last_exit else ""
-        because = "a kill that nobody here asked for is most often the kernel's: no memory was left"
+        if one.name in parts.mistaken:
+            found.append(blocked("NLD-CFG-01"))
+            continue
+        ending = f" after {one.last_exit}" if one.last_exit and one.state != STOPPED else ""
+        words = parts.words.get(one.name, "")
         found.append(
             Finding(
                 Verdict.FAILED,
                 f"{one.name} is {one.state}{ending}",
-                because if one.last_exit and _KILLED in one.last_exit else "",
-                (Evidence("restarts", str(one.restarts), "supervisor"),),
-                (fix("see its last words", "nlctl", "logs", one.name, "--tail", "50"), fix("start it", "nlctl", "up")),
-                remedies=(Remedy("start_parts"),),
+                _why(one),
+                (
+                    Evidence("restarts", str(one.restarts), "supervisor"),
+                    *([Evidence("last words", words, f"logs/{one.name}.log")] if words else []),
+                ),
+                tuple(_ways_out(one)),
+                remedies=() if one.state == STOPPED else (Remedy("start_parts"),),
             )
         )
-    return found or [ok(f"{len(reports)} parts are ready")]
+    return found or [ok(f"{len(parts.reports)} parts are ready")]
+
+
+def _why(report: Report) -> str:
+    if report.state == STOPPED:
+        return "its process is there and does nothing: a SIGSTOP, or a debugger, holds it"
+    if report.last_exit and _KILLED in report.last_exit:
+        return "a kill that nobody here asked for is most often the kernel's: no memory was left"
+    return ""
+
+
+def _ways_out(report: Report) -> Iterable[Fix]:
+    if report.state == STOPPED:
+        yield fix(f"let it go on: kill -CONT {report.pid}")
+    yield fix("see its last words", "nlctl", "logs", report.name, "--tail", "50")
+    yield fix("start it anew", "nlctl", "restart", report.name)
 
 
 class State(NamedTuple):
@@ -188,10 +239,10 @@ CHECKS: Final = (
         "host",
         "every part is alive and ready",
         Level.LOCAL,
-        "what the supervisor says of each part, and how it ended last",
-        "failed: a part is down or starts again and again",
+        "what the supervisor says of each part, how it ended last, and whether its process stands still",
+        "failed: a part is down, starts again and again, or was stopped by a signal",
         "read its log; `nlctl up` starts what is missing",
-        _reports,
+        _parts,
         judge_parts,
         needs=("NLD-PRC-02", "NLD-PORT-01"),
     ),

@@ -158,5 +158,6 @@ CHECKS: Final = (
         reached,
         judge_reached,
         needs=("NLD-NET-01", "NLD-PRC-01"),
+        seconds=15.0,
     ),
 )

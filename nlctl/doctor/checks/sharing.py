@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -46,8 +46,16 @@ async def grid(site: Site) -> Grid:
     if any(one.state == "unreachable" for one in seen):
         # A server that had much to do just then answers the second time.
         seen = await asyncio.to_thread(layers.trace, sockets, digest, _PATIENT_SECONDS)
+    leads |= _apart(found, seen, {part for part, _ in leads})
     ways = [one for one in seen if (one.part, one.path) in leads or not one.path]
     return Grid(digest.written, str(site.target.cas), ways, leads)
+
+
+def _apart(found: Sequence[Layer], seen: Sequence[Sighting], led: Collection[str]) -> dict[tuple[str, str], str]:
+    """The stores of blobs whose part has no way to a shared CAS and does not see the probe in what it has instead."""
+    sighted = {one.part for one in seen if one.state != "absent"}
+    roots = [one for one in found if "cas" in one.roles and "/" not in one.path]
+    return {(one.part, one.path): f"{one.kind} of its own" for one in roots if one.part not in {*led, *sighted}}
 
 
 def _is_shared(layer: Layer) -> bool:

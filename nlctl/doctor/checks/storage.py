@@ -28,16 +28,18 @@ _GIB: Final = 1 << 30
 
 
 class Room(NamedTuple):
-    """One volume, in bytes and inodes, and what the stores on it may still take."""
+    """One volume, in bytes and inodes, and what the stores on it, PART:STORE, may still take."""
 
     path: str
     size: int
     free: int
     free_inodes: float
     promised: int
+    stores: Sequence[str] = ()
 
 
-async def _rooms(site: Site) -> Sequence[Room]:
+async def rooms(site: Site) -> Sequence[Room]:
+    """Every volume that a store of this cluster is on. Raises NotHere."""
     found = await site.layers()
     return await asyncio.to_thread(_measured, found)
 
@@ -49,26 +51,32 @@ def _measured(found: Sequence[Layer]) -> list[Room]:
         with suppress(OSError):
             if path:
                 stores.setdefault(os.stat(path).st_dev, {})[path] = one
-    rooms = []
+    measured = []
     for by_path in stores.values():
         path = next(iter(by_path))
         facts = os.statvfs(path)
         promised = sum(max(0, one.max_bytes - (one.size_bytes or 0)) for one in by_path.values() if one.max_bytes)
         inodes = facts.f_favail / facts.f_files if facts.f_files else 1.0
         size, free = facts.f_blocks * facts.f_frsize, facts.f_bavail * facts.f_frsize
-        rooms.append(Room(path, size, free, inodes, promised))
-    return rooms
+        measured.append(Room(path, size, free, inodes, promised, [one.name for one in by_path.values()]))
+    return measured
 
 
-def judge_rooms(rooms: Sequence[Room]) -> Iterable[Finding]:
+def is_full(room: Room) -> bool:
+    """Whether next to nothing can be written there."""
+    return room.free < _LEAST_FREE * room.size or room.free_inodes < _LEAST_FREE
+
+
+def judge_rooms(found: Sequence[Room]) -> Iterable[Finding]:
     """Whether each volume holds what its stores may take."""
-    for one in rooms:
+    for one in found:
         evidence = (
             Evidence("free", f"{one.free / _GIB:.1f} of {one.size / _GIB:.1f} GiB", f"statvfs {one.path}"),
             Evidence("stores may still take", f"{one.promised / _GIB:.1f} GiB", "max_bytes less what they hold"),
+            *(Evidence(name, "keeps its blobs there", one.path) for name in one.stores),
         )
         lower = fix(f"lower max_bytes so that all stores together take {(one.free * 0.9) / _GIB:.1f} GiB more at most")
-        if one.free < _LEAST_FREE * one.size or one.free_inodes < _LEAST_FREE:
+        if is_full(one):
             kind = "space" if one.free < _LEAST_FREE * one.size else "inodes"
             what = f"the volume of {one.path} has less than {_LEAST_FREE:.0%} of its {kind} left"
             because = "uploads and actions fail with RESOURCE_EXHAUSTED when it is full"
@@ -198,7 +206,7 @@ CHECKS: Final = (
         "free bytes and inodes of each volume beside max_bytes less what is held",
         "failed: less than 2 % left; warning: more promised than free",
         "make room, or lower max_bytes",
-        _rooms,
+        rooms,
         judge_rooms,
         needs=("NLD-PRC-01",),
     ),

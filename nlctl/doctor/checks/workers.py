@@ -16,9 +16,10 @@ from nlctl.faults import fix
 from nlctl.registry import Level
 
 _WINDOW_SECONDS: Final = 60.0
-_MOST_REGISTRATIONS: Final = 3
+_MOST_LOSSES: Final = 3
 _SILENT_SECONDS: Final = 15.0
-_REGISTERED: Final = "Worker registered"
+_LEFT: Final = "Evicting worker from pool"
+_IN_ORDER: Final = "the worker is going away"
 
 
 class Seats(NamedTuple):
@@ -73,12 +74,18 @@ def judge_states(seats: Seats) -> Iterable[Finding]:
     return found or [ok("every worker takes work")]
 
 
-async def _registrations(site: Site) -> Mapping[str, int]:
-    """How often each worker registered within the last minute."""
+async def _losses(site: Site) -> Mapping[str, int]:
+    """How often the scheduler lost each worker within the last minute; one that signs off is not lost.
+
+    Nor is one whose process ended.
+    """
     socket = (await site.sockets()).get("scheduler")
     if socket is None:
         raise NotHere("the scheduler does not run")
-    return await asyncio.to_thread(_counted, str(socket), time.time() - _WINDOW_SECONDS)
+    lost = await asyncio.to_thread(_counted, str(socket), time.time() - _WINDOW_SECONDS)
+    # A process that ended takes its worker with it, and that is told of the process.
+    ended = {one.name: one.restarts for one in await site.reports()}
+    return {name: count - ended.get(name, 0) for name, count in lost.items()}
 
 
 def _counted(socket: str, since: float) -> Mapping[str, int]:
@@ -86,25 +93,26 @@ def _counted(socket: str, since: float) -> Mapping[str, int]:
 
     with Admin(socket) as admin:
         events = admin.stream("WatchEvents", admin_pb2.WatchEventsRequest(level="info"))
-        recent = [one for one in events if one.event == _REGISTERED and one.when.seconds >= since]
-    return Counter(worker_name(one.facts["worker_id"]) for one in recent)
+        recent = [one for one in events if one.event == _LEFT and one.when.seconds >= since]
+        lost = [one.facts["worker_id"] for one in recent if one.facts["reason"] != _IN_ORDER]
+    return Counter(map(worker_name, lost))
 
 
-def judge_registrations(counts: Mapping[str, int]) -> Iterable[Finding]:
+def judge_losses(counts: Mapping[str, int]) -> Iterable[Finding]:
     """Whether some worker comes and goes."""
     found = [
         Finding(
             Verdict.WARNING,
-            f"{name} registered {count} times in {_WINDOW_SECONDS:.0f}s",
+            f"{name} was lost {count} times in {_WINDOW_SECONDS:.0f}s",
             "each time the actions that it runs are lost and start again elsewhere",
-            (Evidence("registrations", str(count), "events of the scheduler"),),
+            (Evidence("losses", str(count), "events of the scheduler"),),
             (
                 fix("see why it leaves", "nlctl", "logs", name, "--tail", "50"),
                 fix("when its signs of life come late: raise worker_timeout_s of the scheduler"),
             ),
         )
         for name, count in counts.items()
-        if count >= _MOST_REGISTRATIONS
+        if count >= _MOST_LOSSES
     ]
     return found or [ok("no worker comes and goes")]
 
@@ -142,11 +150,11 @@ CHECKS: Final = (
         "workers",
         "no worker comes and goes",
         Level.ADMIN,
-        "registrations in the scheduler's events of the last minute",
+        "workers that the scheduler lost, in its events of the last minute",
         "warning: three or more of one worker",
         "its log, or a longer worker_timeout_s",
-        _registrations,
-        judge_registrations,
+        _losses,
+        judge_losses,
         needs=("NLD-WRK-01",),
     ),
     Check(

@@ -22,6 +22,7 @@ LEADS = {("worker-1", "CAS/slow"): "grpc://a:1", ("scheduler", "CAS"): "grpc://a
 KNOWN_RESULTS = Layer("scheduler", "RESULTS", "completeness_checking", {}, None, None, 0, can_list=False)
 NOWHERE = Facts(DIGEST, LACKS, [CAS, FAST, SLOW, CHECKER], [KNOWN_RESULTS], LEADS)
 THERE = replace(NOWHERE, client=HAS, sightings=[replace(one, state="present") for one in NOWHERE.sightings])
+RIVALS = {"/data/fast": ["nativelink 10", "nativelink 11"]}
 EVICTED = replace(CAS, evicted=Eviction(1000.0, "max_bytes", 30.0))
 
 CASES = [
@@ -31,6 +32,13 @@ CASES = [
     (replace(THERE, split=[("scheduler", "CAS")]), Cause.SCHED_SPLIT),
     (replace(THERE, sightings=[replace(SLOW, state="unreachable", message="refused")]), Cause.SLOW_UNREACHABLE),
     (replace(NOWHERE, sightings=[CAS, replace(FAST, state="present"), SLOW]), Cause.FAST_ONLY),
+    (replace(THERE, rivals=RIVALS), Cause.SHARED_FAST),
+    (replace(NOWHERE, rivals=RIVALS), Cause.SHARED_FAST),
+    (replace(THERE, rivals=RIVALS, split=[("worker-1", "CAS/slow")]), Cause.SPLIT_CAS),
+    (replace(THERE, rivals=RIVALS, client=Client(has=True, read="wrong")), Cause.CORRUPT),
+    (replace(NOWHERE, rivals=RIVALS, sightings=[EVICTED, FAST, SLOW]), Cause.EVICTED),
+    (replace(NOWHERE, rivals=RIVALS, other_sizes=[7]), Cause.WRONG_SIZE),
+    (replace(THERE, client=Client(has=True, read="wrong"), other_function="BLAKE3"), Cause.WRONG_FUNCTION),
     (replace(THERE, client=Client(has=True, read="absent")), Cause.STALE_INDEX),
     (replace(THERE, client=Client(has=True, read="wrong")), Cause.CORRUPT),
     (replace(NOWHERE, sightings=[EVICTED, FAST, SLOW]), Cause.EVICTED),
@@ -47,7 +55,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("facts", "cause"), CASES, ids=[cause for _, cause in CASES])
+@pytest.mark.parametrize(
+    ("facts", "cause"), CASES, ids=[f"{number}-{cause}" for number, (_, cause) in enumerate(CASES)]
+)
 def test_facts_lead_to_one_verdict_with_a_fix(facts: Facts, cause: Cause) -> None:
     """Statement 44."""
     found = diagnose(facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from nlctl.doctor.checks import (
     workers,
 )
 from nlctl.doctor.finding import Finding, Verdict
+from nlctl.doctor.site import STOPPED
 from nlctl.generate.everything import stale, wanted
 from nlctl.launch.backend import Report
 from nlctl.layers import Sighting
@@ -59,9 +60,19 @@ def room(free: int, promised: int, inodes: float = 1.0) -> list[storage.Room]:
     return [storage.Room("/data", 1000, free, inodes, promised)]
 
 
+def down(state: str, last_exit: str | None = None, mistaken: Sequence[str] = ()) -> parts.Parts:
+    return parts.Parts([replace(READY, state=state, last_exit=last_exit)], {}, mistaken)
+
+
+def full(said: str) -> blobs.RoundTrip:
+    return blobs.RoundTrip("aa/64", 64, "upload", said, "NLD-STO-01")
+
+
 CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
-    (parts.judge_parts, [READY], Verdict.OK, ""),
-    (parts.judge_parts, [replace(READY, state="backoff", last_exit="signal 9")], Verdict.FAILED, "no memory was left"),
+    (parts.judge_parts, parts.Parts([READY]), Verdict.OK, ""),
+    (parts.judge_parts, down("backoff", "signal 9"), Verdict.FAILED, "no memory was left"),
+    (parts.judge_parts, down(STOPPED), Verdict.FAILED, "kill -CONT 10"),
+    (parts.judge_parts, down("failed", "exit 13", ["cas"]), Verdict.SKIPPED, "NLD-CFG-01 must be mended first"),
     (parts.judge_state, parts.State(["cas"], ["cas"], 0), Verdict.OK, ""),
     (parts.judge_state, parts.State(["cas", "scheduler"], ["cas"], 0), Verdict.FAILED, "scheduler"),
     (parts.judge_state, parts.State(["cas"], [], 3), Verdict.FAILED, "without their supervisor"),
@@ -73,6 +84,12 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (config.judge_running, config.Prints({"cas": "a"}, {"cas": "a"}), Verdict.OK, ""),
     (config.judge_running, config.Prints({"cas": "a"}, {"cas": "b"}), Verdict.WARNING, "cas was changed"),
     (network.judge_ways, way(network.Step("name", 1), network.Step("HTTP/2", 1)), Verdict.OK, ""),
+    (
+        network.judge_ways,
+        [network.Way("CAS", "grpc://host:1", (), True, told_by="NLD-PRC-01")],
+        Verdict.SKIPPED,
+        "PRC-01",
+    ),
     (network.judge_ways, way(network.Step("connection", 1, "connection refused")), Verdict.FAILED, "refused"),
     (network.judge_ways, way(network.Step("HTTP/2", 1, "it wants TLS")), Verdict.FAILED, "grpcs://host:1"),
     (network.judge_ways, way(network.Step("TLS", 1, "wrong version number")), Verdict.FAILED, "grpc://host:1"),
@@ -88,6 +105,7 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (blobs.judge_round_trip, blobs.RoundTrip("aa/64", 64), Verdict.OK, ""),
     (blobs.judge_round_trip, blobs.RoundTrip("aa/64", 64, "read", "NOT_FOUND: x"), Verdict.FAILED, "at read"),
     (blobs.judge_round_trip, blobs.RoundTrip("a/9", 99, "upload", "UNIMPLEMENTED: x"), Verdict.FAILED, "`bytestream`"),
+    (blobs.judge_round_trip, full("RESOURCE_EXHAUSTED: x"), Verdict.SKIPPED, "NLD-STO-01 must be mended first"),
     (blobs.judge_empty, blobs.Empty(False, True), Verdict.OK, ""),
     (blobs.judge_empty, blobs.Empty(True, True), Verdict.WARNING, "missing"),
     (blobs.judge_result, blobs.Written(True, True), Verdict.OK, ""),
@@ -100,8 +118,8 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (workers.judge_states, workers.Seats(None, [WORKER], NOW), Verdict.OK, ""),
     (workers.judge_states, workers.Seats(None, [replace(WORKER, state="paused")], NOW), Verdict.WARNING, "paused"),
     (workers.judge_states, workers.Seats(None, [WORKER], NOW + 60), Verdict.WARNING, "silent for 60s"),
-    (workers.judge_registrations, {"worker-1": 2}, Verdict.OK, ""),
-    (workers.judge_registrations, {"worker-1": 3}, Verdict.WARNING, "3 times"),
+    (workers.judge_losses, {"worker-1": 2}, Verdict.OK, ""),
+    (workers.judge_losses, {"worker-1": 3}, Verdict.WARNING, "3 times"),
     (workers.judge_versions, {"cas": "1", "scheduler": "1"}, Verdict.OK, ""),
     (workers.judge_versions, {"cas": "1", "scheduler": "2"}, Verdict.WARNING, "different versions"),
     (queue.judge_never, queue.Queue([WAITS], 1, [], NOW), Verdict.OK, ""),
@@ -137,7 +155,7 @@ def test_facts_lead_to_the_verdict(
     said = " ".join(f"{one.what} {one.because} {[fix.text for fix in one.fixes]}" for one in findings)
     assert words in said
     for one in findings:
-        assert verdict in (Verdict.OK, Verdict.INFO) or one.fixes, "what is bad has a fix"
+        assert verdict in (Verdict.OK, Verdict.INFO) or one.fixes or one.blocked_by, "what is bad has a fix"
 
 
 def test_every_check_has_a_case_that_passes_and_one_that_does_not() -> None:

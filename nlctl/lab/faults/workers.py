@@ -1,0 +1,102 @@
+"""Workers that get no work, or do it badly."""
+
+from __future__ import annotations
+
+import signal
+from functools import partial
+from typing import Final
+
+from nlctl.doctor.finding import Verdict
+from nlctl.lab.injection import Injection
+from nlctl.lab.lab import Lab
+from nlctl.launch.process import tell
+
+_LOSSES: Final = 3
+_TIMEOUT: Final = 2
+
+
+def _elsewhere(lab: Lab) -> None:
+    lab.edit("worker-2", f"127.0.0.1:{lab.ports.worker_api}", f"127.0.0.1:{lab.other_server().worker_api}")
+    lab.apply()
+
+
+def _dying(lab: Lab) -> None:
+    for _ in range(_LOSSES):
+        tell(lab.process("worker-2"), signal.SIGKILL)
+        lab.until(partial(_runs_again, lab), "worker-2 is back")
+
+
+def _runs_again(lab: Lab) -> bool:
+    lab.apply()
+    return bool(lab.seat("worker-2"))
+
+
+def _flapping(lab: Lab) -> None:
+    lab.edit("scheduler", "simple: {", f"simple: {{ worker_timeout_s: {_TIMEOUT},")
+    lab.apply()
+    for _ in range(_LOSSES):
+        lab.until(lambda: lab.seat("worker-2"), "worker-2 registers")
+        lab.halt(who := lab.process("worker-2"))
+        lab.until(lambda: not lab.seat("worker-2"), "worker-2 is given up")
+        tell(who, signal.SIGCONT)
+    lab.until(lambda: len(lab.seats()) > 1, "all workers register")
+
+
+def _property(lab: Lab) -> None:
+    lab.ask_for("ISA=arm64", "/bin/true")
+
+
+def _damaged(lab: Lab) -> None:
+    folder = lab.ledger.data / "work" / "worker-2"
+    lab.move_aside(folder)
+    folder.write_text("no folder")
+
+
+FAULTS: Final = (
+    Injection(
+        "cordoned-worker",
+        "a worker is kept from work",
+        "Somebody cordoned worker-2 and forgot it.",
+        lambda lab: lab.cordon("worker-2"),
+        "NLD-WRK-03",
+        Verdict.WARNING,
+    ),
+    Injection(
+        "other-scheduler",
+        "a worker works for another scheduler",
+        "worker-2 is alive and well, and registered with the scheduler of another cluster.",
+        _elsewhere,
+        "NLD-WRK-01",
+    ),
+    Injection(
+        "dying-worker",
+        "a worker is killed again and again",
+        f"worker-2 was killed {_LOSSES} times within a minute, as the kernel does where memory is short.",
+        _dying,
+        "NLD-PRC-05",
+        Verdict.WARNING,
+    ),
+    Injection(
+        "flapping-worker",
+        "a worker comes and goes",
+        f"worker-2 stood still for more than {_TIMEOUT} s, which is all that the scheduler waits, and came back, "
+        f"{_LOSSES} times.",
+        _flapping,
+        "NLD-WRK-02",
+        Verdict.WARNING,
+    ),
+    Injection(
+        "wrong-property",
+        "an action asks for what no worker offers",
+        "A client asks for ISA=arm64, a value that no worker has: its action waits for ever, without an error.",
+        _property,
+        "NLD-QUE-01",
+    ),
+    Injection(
+        "damaged-worker",
+        "a worker runs and fails at every action",
+        "The work directory of worker-2 went away beneath it: it takes actions, and none succeeds.",
+        _damaged,
+        "NLD-EXE-01",
+    ),
+)

@@ -1,0 +1,390 @@
+"""A practice cluster, and what faults are made of: each change writes down its undoing before it happens."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from nlserver.errors import Error
+from nlserver.reapi.digest import Digest, Function
+
+from nlctl import admin
+from nlctl.arguments import Rank
+from nlctl.faults import BROKEN_ALREADY, NO_FAULT, NOT_A_LAB, NOT_POSSIBLE, NOT_READY, NOT_RUNNING, Fault, fix
+from nlctl.lab.injection import Clue, Injection
+from nlctl.lab.journal import Journal
+from nlctl.lab.undo import Awake, Ended, Files, Moved, Text, Uncordoned, Undo, Unqueued
+from nlctl.launch.backends.processes import Processes
+from nlctl.launch.ledger import Ledger, write
+from nlctl.launch.ports import pick
+from nlctl.launch.process import Identity, end, identity, tell
+from nlctl.launch.reconcile import Asked, Reconciliation, plan
+from nlctl.launch.wish import HOST, Ports
+from nlctl.session import Session, Target
+from nlctl.spelling import nearest
+
+if TYPE_CHECKING:
+    from nlserver.proto import remote_execution_pb2 as re_pb
+
+NAME: Final = "lab"
+SHAPE: Final = Asked(workers=2, cas_size="200mb", cas_processes=1, base_port="auto")
+_GRACE_SECONDS: Final = 5.0
+_WAIT_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 0.02
+
+
+class Lab:
+    """The cluster of this ledger, which runs when something is broken in it. Methods raise Fault and Error."""
+
+    def __init__(self, session: Session, ledger: Ledger) -> None:
+        self._session = session
+        self._ui = session.ui
+        self.ledger = ledger
+        self.journal = Journal(ledger)
+        self._backend = Processes(ledger)
+
+    @property
+    def target(self) -> Target:
+        """Where clients of it go."""
+        return self._session.recorded(self.ledger.name)
+
+    @property
+    def ports(self) -> Ports:
+        """Where it listens."""
+        record = self.ledger.load()
+        assert record is not None
+        return record.ports
+
+    @property
+    def admin(self) -> str:
+        """Where its scheduler answers operators."""
+        return f"grpc://{HOST}:{self.ports.worker_api}"
+
+    # The cluster
+
+    def start(self, asked: Asked) -> None:
+        """Bring it up in this shape; a lab that runs well is left alone."""
+        with self.ledger.locked():
+            self._reconcile(asked)
+            if not self.journal.exists:
+                self.journal.begin()
+
+    def restore(self) -> str:
+        """Undo what is broken, and bring everything up again; the name of the fault that it was, "" for none."""
+        with self.ledger.locked():
+            was = self.journal.broken
+            self.journal.undo(lambda undo, error: self._ui.warn(f"{undo.document()['kind']}: {error}"))
+            self._forget_restarts()
+            self._reconcile(Asked(prove=False))
+            self.journal.begin()
+            return was
+
+    def broken_by(self, injection: Injection) -> Clue:
+        """Put this fault in; what the doctor is told of it. One that cannot be put in whole is taken out again."""
+        with self.ledger.locked():
+            if was := self.journal.broken:
+                mend = fix("mend it", "nlctl", "lab", "restore")
+                raise Fault(BROKEN_ALREADY, f"the lab is broken already: {was}", fixes=[mend])
+            self.journal.begin(injection.name)
+            try:
+                return injection.breaks(self) or Clue()
+            except BaseException:
+                self.journal.undo(lambda _undo, _error: None)
+                self._reconcile(Asked(prove=False))
+                self.journal.begin()
+                raise
+
+    def stop(self) -> None:
+        """Undo what is broken outside of it, end all parts, and remove everything."""
+        with self.ledger.locked():
+            self.journal.undo(lambda _undo, _error: None)
+            for _ in self._backend.stop(_GRACE_SECONDS, time.monotonic() + _WAIT_SECONDS):
+                pass
+            end(self.ledger.leftovers(), _GRACE_SECONDS)
+            self.ledger.forget(data=True)
+        self._session.forget(self.ledger.name)
+
+    def _forget_restarts(self) -> None:
+        """Take parts away that were started again, so that those that come in their place have no past."""
+        if worn := [one.name for one in self._backend.reports() or () if one.restarts]:
+            self.apply(*worn, wait=False)
+            self.until(lambda: not {one.name for one in self._backend.reports() or ()} & set(worn), "parts end")
+
+    def _reconcile(self, asked: Asked) -> None:
+        work = Reconciliation(self.ledger, self._ui, asked, "lab")
+        reports = work.reports()
+        made = plan(self.ledger, asked, reports)
+        if not made.done:
+            work.carry_out(made, reports, _GRACE_SECONDS)
+        names = set(made.workers)
+        self.until(lambda: {one.name for one in admin.workers(self.admin)} >= names, "the workers register")
+
+    def apply(self, *without: str, wait: bool = True) -> None:
+        """Run the configs as they stand now, without these parts; returns when each serves or has failed to."""
+        made = plan(self.ledger, Asked(), self._backend.reports())
+        wanted = {one.name: one for one in made.wanted(self.ledger) if one.name not in without}
+        self._backend.apply(list(wanted.values()), _GRACE_SECONDS)
+        if not wait:
+            return
+        running = {one.name for one in self._backend.reports() or ()}
+        pending = {*wanted, *(running & set(without))}
+        for report in self._backend.watch(time.monotonic() + _WAIT_SECONDS):
+            if report.name in wanted:
+                settled = report.state in ("ready", "backoff", "failed")
+                done = settled and report.fingerprint == wanted[report.name].fingerprint
+            else:
+                done = report.state == "gone"
+            if done:
+                pending.discard(report.name)
+            if not pending:
+                return
+        raise Fault(NOT_READY, f"{', '.join(sorted(pending))} did not settle", fixes=[fix("see", "nlctl", "ps")])
+
+    def process(self, part: str) -> Identity:
+        """The process of a part that runs."""
+        pid = next(one.pid for one in self._backend.reports() or () if one.name == part)
+        found = identity(pid) if pid else None
+        if found is None:
+            raise Fault(NOT_READY, f"{part} does not run", fixes=[fix("start it", "nlctl", "lab", "restore")])
+        return found
+
+    def seat(self, worker: str) -> str:
+        """The id by which the scheduler knows a worker, "" while it does not."""
+        return self.seats().get(worker, "")
+
+    def seats(self) -> dict[str, str]:
+        """The ids by which the scheduler knows workers, by their names."""
+        return {one.name: one.id for one in admin.workers(self.admin)}
+
+    def supervisor(self) -> Identity:
+        """The process that keeps the parts running."""
+        found = identity(self._backend.supervisor() or 0)
+        assert found is not None
+        return found
+
+    def until(self, look: Callable[[], object], what: str) -> None:
+        """Wait until `look` finds something; an Error is nothing."""
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                if look():
+                    return
+            except Error:
+                pass
+            time.sleep(_LOOK_SECONDS)
+        see = fix("see how it is", "nlctl", "-C", self.ledger.name, "ps")
+        raise Fault(NOT_READY, f"the lab waited in vain: {what}", fixes=[see])
+
+    # Changes
+
+    def edit(self, part: str, old: str, new: str) -> None:
+        """Replace a text in the config of a part, which is there."""
+        path = self.ledger.config(part)
+        text = path.read_text(encoding="utf-8")
+        assert old in text, f"{path} has no {old!r}"
+        self.write(path, text.replace(old, new))
+
+    def write(self, path: Path, text: str) -> None:
+        """Let a file hold this text."""
+        before = path.read_text(encoding="utf-8") if path.exists() else None
+        self._note(Text(str(path), before))
+        write(path, text)
+
+    def move_aside(self, path: Path) -> None:
+        """Let nothing stand at this path."""
+        aside = path.with_name(f"{path.name}.aside")
+        self._note(Moved(str(path), str(aside)))
+        path.rename(aside)
+
+    def leave(self, path: Path) -> None:
+        """A file that comes to stand there, or changes there, goes in the end."""
+        self._note(Text(str(path), None))
+
+    def keep(self, path: Path) -> None:
+        """Remember a file, or that it is absent, for what will happen to it."""
+        self._note(Text(str(path), path.read_text(encoding="utf-8") if path.exists() else None))
+
+    def halt(self, who: Identity) -> None:
+        """Let a process stand still."""
+        self._note(Awake(who.pid, who.start))
+        tell(who, signal.SIGSTOP)
+
+    def allow_files(self, who: Identity, count: int) -> None:
+        """Let a process have at most so many files open."""
+        soft, hard = resource.prlimit(who.pid, resource.RLIMIT_NOFILE)
+        self._note(Files(who.pid, who.start, soft, hard))
+        resource.prlimit(who.pid, resource.RLIMIT_NOFILE, (count, hard))
+
+    def cordon(self, worker: str) -> None:
+        """Give a worker no work."""
+        self._note(Uncordoned(self.admin, worker))
+        admin.set_drain(self.admin, [worker], draining=True)
+
+    def ask_for(self, platform: str, *command: str) -> None:
+        """Let a client wait for an action that asks for this property; returns when it is queued."""
+        self._note(Unqueued(self.admin))
+        self.stand_in("run", str(self.target.cas), str(self.target.executor), platform, "--", *command)
+        self.until(lambda: admin.overview(self.admin).queued, "the action is queued")
+
+    def stand_in(self, *words: str) -> str:
+        """Start a process of `stand_in`; what it says once it serves. Raises Fault DENIED with why it may not."""
+        with open(self.ledger.log("stand-in"), "ab") as log:
+            started = subprocess.Popen(
+                [sys.executable, "-m", "nlctl.lab.stand_in", *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        who = identity(started.pid)
+        assert started.stdin is not None
+        assert started.stdout is not None
+        assert who is not None
+        self._note(Ended(who.pid, who.start))
+        started.stdin.write(b"\n")
+        started.stdin.close()
+        said = started.stdout.readline().decode().strip()
+        if said.startswith("refused") or not said:
+            why = said.partition(": ")[2] or f"see {self.ledger.log('stand-in')}"
+            raise Fault(NOT_POSSIBLE, f"{words[0]} cannot be had here", why=why, fixes=[fix("run it as root")])
+        # It outlives this command; nobody waits for it.
+        started.returncode = 0
+        return str(who.pid) if said == "mounted" else said
+
+    def other_server(self) -> Ports:
+        """Start another CAS with another scheduler beside this cluster; where they listen."""
+        ports = pick()
+        config = self.ledger.run / "other.json5"
+        write(config, _OTHER.format(host=HOST, cas=ports.cas, api=ports.worker_api))
+        self.stand_in("server", str(config))
+        return ports
+
+    # What clients do
+
+    def put(self, data: bytes, *, function: Function = Function.SHA256, instance: str = "") -> Digest:
+        """Upload a blob."""
+        from nlctl.remote import client
+
+        async def upload() -> Digest:
+            async with client(replace(self.target, instance=instance), function) as remote:
+                return (await remote.upload([data]))[0]
+
+        return self._session.wait_for(upload())
+
+    def known(self, digest: Digest) -> None:
+        """Let the CAS say that it has this blob."""
+        from nlctl.remote import client
+
+        async def ask() -> None:
+            async with client(self.target) as remote:
+                assert not await remote.missing([digest])
+
+        self._session.wait_for(ask())
+
+    def put_result(self, result: re_pb.ActionResult) -> None:
+        """Write a result under a fresh key."""
+        from nlserver.reapi.digest import of
+
+        from nlctl.remote import client
+
+        async def update() -> None:
+            async with client(self.target) as remote:
+                await remote.update_action_result(of(os.urandom(64)), result)
+
+        self._session.wait_for(update())
+
+    def run(self, *command: str, inputs: Path) -> None:
+        """Run an action on some worker."""
+        from nlctl.remote import client
+
+        async def perform() -> None:
+            async with client(self.target) as remote:
+                await remote.run(command, input_root=inputs)
+
+        self._session.wait_for(perform())
+
+    def blob(self, digest: Digest) -> Path:
+        """The file in which the CAS keeps it."""
+        return self.ledger.data / "cas" / "content" / "d" / digest.written.replace("/", "-")
+
+    def _note(self, undo: Undo) -> None:
+        self.journal.note(undo)
+
+
+_OTHER: Final = """\
+{{
+  stores: [
+    {{ name: "CAS", memory: {{ eviction_policy: {{ max_bytes: "20mb" }} }} }},
+    {{ name: "AC", completeness_checking: {{ backend: {{ memory: {{ eviction_policy: {{ max_bytes: "1mb" }} }} }},
+      cas_store: {{ ref_store: {{ name: "CAS" }} }} }} }},
+  ],
+  schedulers: [{{ name: "MAIN", simple: {{ supported_platform_properties: {{
+    cpu_count: "minimum", OSFamily: "priority", "container-image": "priority", ISA: "exact", "nlctl-worker": "exact",
+  }} }} }}],
+  servers: [
+    {{
+      listener: {{ http: {{ socket_address: "{host}:{cas}" }} }},
+      services: {{
+        cas: [{{ cas_store: "CAS" }}], ac: [{{ ac_store: "AC" }}], bytestream: [{{ cas_store: "CAS" }}],
+        execution: [{{ cas_store: "CAS", scheduler: "MAIN" }}],
+        capabilities: [{{ remote_execution: {{ scheduler: "MAIN" }} }}],
+      }},
+    }},
+    {{
+      listener: {{ http: {{ socket_address: "{host}:{api}" }} }},
+      services: {{ worker_api: {{ scheduler: "MAIN" }} }},
+    }},
+  ],
+}}
+"""
+
+
+def damaged(path: Path, data: bytes) -> None:
+    """Let a blob's file hold other bytes, as a failing disk or a careless hand does."""
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+def chosen(names: Sequence[str]) -> list[Injection]:
+    """The faults of these names, all for none. Raises Fault NO_FAULT."""
+    from nlctl.lab.faults import every
+
+    known = every()
+    for name in names:
+        if name not in known:
+            near = nearest(name, known)
+            meant = [fix(f"did you mean {near[0]}?")] if near else []
+            see = fix("see what there is", "nlctl", "lab", "ls")
+            raise Fault(
+                NO_FAULT,
+                f"the lab has no fault {name!r}",
+                fixes=[*meant, see],
+            )
+    return [known[name] for name in names] if names else list(known.values())
+
+
+def ledger_of(session: Session, asked: str) -> Ledger:
+    """The folder of the cluster that is meant: by --name, by -C, else the one called lab."""
+    chosen, origin = session.choice(asked)
+    return session.ledger(chosen if origin.rank is Rank.FLAG else NAME)
+
+
+def opened(session: Session, asked: str) -> Lab:
+    """The lab that is meant, which runs. Raises Fault NOT_RUNNING, or NOT_A_LAB for any other cluster."""
+    ledger = ledger_of(session, asked)
+    start = fix("start one", "nlctl", "lab", "start")
+    if not ledger.exists:
+        raise Fault(NOT_RUNNING, "no lab is running", fixes=[start])
+    lab = Lab(session, ledger)
+    if not lab.journal.exists:
+        why = "faults are put into clusters that `nlctl lab start` made, and into no other"
+        raise Fault(NOT_A_LAB, f"cluster {ledger.name!r} is no lab", why=why, fixes=[start])
+    return lab
