@@ -14,7 +14,7 @@ _nlctl_commands() {
         'context') REPLY='ls show use add rm rename export import' ;;
         'support') REPLY='bundle show' ;;
         'lab') REPLY='start ls break restore tour stop' ;;
-        'doctor') REPLY='bazel config net object undo' ;;
+        'doctor') REPLY='action bazel config net object undo' ;;
         *) REPLY="" ;;
     esac
 }
@@ -72,6 +72,7 @@ _nlctl_options() {
         'ac get') REPLY='-O --out --from --blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'ac check') REPLY='--blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor') REPLY='--check --skip --list --strict -w --watch --every --report --fix -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'doctor action') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor bazel') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor config') REPLY='--strict --format --for --set --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor net') REPLY='--every --count --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -217,6 +218,7 @@ _nlctl_value() {
         'doctor --every') REPLY='?' ;;
         'doctor --report') REPLY='files' ;;
         'doctor --name') REPLY='@contexts' ;;
+        'doctor action --name') REPLY='@contexts' ;;
         'doctor bazel --name') REPLY='@contexts' ;;
         'doctor config --format') REPLY='?' ;;
         'doctor config --for') REPLY='?' ;;

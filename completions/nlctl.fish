@@ -27,7 +27,7 @@ function __nlctl_commands
         case 'lab'
             printf '%s\t%s\n' start 'A practice cluster to break on purpose' ls 'The faults, and what the doctor says of each' break 'Put a fault into the lab' restore 'Take the fault out again' tour 'Fault after fault: break, look, restore' stop 'Stop the lab and remove it'
         case 'doctor'
-            printf '%s\t%s\n' bazel 'What went wrong in a build, and what was slow' config 'What is wrong with configs, for CI' net 'The way to every endpoint, gone again and again' object 'Why a blob is not found' undo 'Take back what a fix changed'
+            printf '%s\t%s\n' action 'Why an action waits, was slow, or failed' bazel 'What went wrong in a build, and what was slow' config 'What is wrong with configs, for CI' net 'The way to every endpoint, gone again and again' object 'Why a blob is not found' undo 'Take back what a fix changed'
     end
 end
 function __nlctl_options
@@ -136,6 +136,8 @@ function __nlctl_options
             printf '%s\t%s\n' --blake3 'Hashes are BLAKE3 where the text does not say.'
         case 'doctor'
             printf '%s\t%s\n' --check 'Only this check, and what it builds on.' --skip 'Leave this check or area out.' --list 'List the checks and run none.' --strict 'Warnings count as failures.' -w 'Look again and again; q or Ctrl-C ends it.' --watch 'Look again and again; q or Ctrl-C ends it.' --every 'With --watch: the pause between two looks. [default: 10s]' --report 'Also write everything into this file: .html or .md.' --fix 'Mend what can safely be mended, after showing it.' -n 'With --fix: only show it.' --dry-run 'With --fix: only show it.' --name 'Which cluster; the latest one.'
+        case 'doctor action'
+            printf '%s\t%s\n' --name 'Which cluster; the latest one.'
         case 'doctor bazel'
             printf '%s\t%s\n' --name 'Which cluster; the latest one.'
         case 'doctor config'
@@ -420,6 +422,8 @@ function __nlctl_value
         case 'doctor --report'
             echo 'files'
         case 'doctor --name'
+            echo '@contexts'
+        case 'doctor action --name'
             echo '@contexts'
         case 'doctor bazel --name'
             echo '@contexts'

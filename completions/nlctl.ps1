@@ -13,7 +13,7 @@ $nlctlCommands = @{
     'context' = [ordered]@{ 'ls' = 'The clusters here and elsewhere'; 'show' = 'Where a context leads, and whether it answers'; 'use' = 'Make a context the current one'; 'add' = 'Give a server elsewhere a name'; 'rm' = 'Forget a context'; 'rename' = 'Give a context another name'; 'export' = 'A context as text'; 'import' = 'Take over an exported context' }
     'support' = [ordered]@{ 'bundle' = 'Gather what helps to find a fault'; 'show' = 'What a bundle holds' }
     'lab' = [ordered]@{ 'start' = 'A practice cluster to break on purpose'; 'ls' = 'The faults, and what the doctor says of each'; 'break' = 'Put a fault into the lab'; 'restore' = 'Take the fault out again'; 'tour' = 'Fault after fault: break, look, restore'; 'stop' = 'Stop the lab and remove it' }
-    'doctor' = [ordered]@{ 'bazel' = 'What went wrong in a build, and what was slow'; 'config' = 'What is wrong with configs, for CI'; 'net' = 'The way to every endpoint, gone again and again'; 'object' = 'Why a blob is not found'; 'undo' = 'Take back what a fix changed' }
+    'doctor' = [ordered]@{ 'action' = 'Why an action waits, was slow, or failed'; 'bazel' = 'What went wrong in a build, and what was slow'; 'config' = 'What is wrong with configs, for CI'; 'net' = 'The way to every endpoint, gone again and again'; 'object' = 'Why a blob is not found'; 'undo' = 'Take back what a fix changed' }
 }
 $nlctlOptions = @{
     'up' = [ordered]@{ '--workers' = 'How many workers; 3 for a new cluster.'; '--name' = 'Which cluster; the latest one, or dev.'; '-n' = 'Show the plan and change nothing.'; '--dry-run' = 'Show the plan and change nothing.'; '--cas-size' = 'Most that the CAS keeps: 10gb, 500mb, 2Gi.'; '--cas-processes' = 'How many processes serve the CAS; by the number of cores for a new cluster.'; '--base-port' = 'First port P (P, P+1, P+10), or auto.'; '--no-wait' = 'Return before the cluster is ready.'; '--wait-timeout' = 'Longest wait until it is ready. [default: 60s]'; '--keep-on-fail' = 'Do not undo a failed start.'; '--no-smoke' = 'Run no canary action on the workers.'; '--attach' = 'Then follow its logs; Ctrl-C ends only that.'; '--profile' = 'Defaults of a new cluster: dev, ci or prod-like. [default: dev]'; '--config' = 'Folder with your cas, scheduler or worker.json5.'; '--backend' = 'What runs the parts: process or docker.'; '--image' = 'docker: the image of the parts.'; '--cpus' = 'docker: CPUs that each worker may use.'; '--memory' = 'docker: memory that each worker may use: 2gb.'; '--publish' = 'docker: the address that the ports are open on.'; '--detailed-exitcode' = 'Exit 12 when something changes, or would.' }
@@ -68,6 +68,7 @@ $nlctlOptions = @{
     'ac get' = [ordered]@{ '-O' = 'Write the serialised result here.'; '--out' = 'Write the serialised result here.'; '--from' = 'Ask this layer alone: PART:STORE/LAYER.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
     'ac check' = [ordered]@{ '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
     'doctor' = [ordered]@{ '--check' = 'Only this check, and what it builds on.'; '--skip' = 'Leave this check or area out.'; '--list' = 'List the checks and run none.'; '--strict' = 'Warnings count as failures.'; '-w' = 'Look again and again; q or Ctrl-C ends it.'; '--watch' = 'Look again and again; q or Ctrl-C ends it.'; '--every' = 'With --watch: the pause between two looks. [default: 10s]'; '--report' = 'Also write everything into this file: .html or .md.'; '--fix' = 'Mend what can safely be mended, after showing it.'; '-n' = 'With --fix: only show it.'; '--dry-run' = 'With --fix: only show it.'; '--name' = 'Which cluster; the latest one.' }
+    'doctor action' = [ordered]@{ '--name' = 'Which cluster; the latest one.' }
     'doctor bazel' = [ordered]@{ '--name' = 'Which cluster; the latest one.' }
     'doctor config' = [ordered]@{ '--strict' = 'Warnings are failures.'; '--format' = 'text, github (annotations) or sarif. [default: text]'; '--for' = 'nlserver, or nativelink for its stricter rules. [default: nlserver]'; '--set' = 'NAME=VALUE, as in the environment.'; '--name' = 'Which cluster; the latest one.' }
     'doctor net' = [ordered]@{ '--every' = 'The time from one round to the next. [default: 5s]'; '--count' = 'So many rounds; 0 until Ctrl-C.'; '--name' = 'Which cluster; the latest one.' }
@@ -214,6 +215,7 @@ $nlctlValues = @{
     'doctor --every' = '?'
     'doctor --report' = 'files'
     'doctor --name' = '@contexts'
+    'doctor action --name' = '@contexts'
     'doctor bazel --name' = '@contexts'
     'doctor config --format' = '?'
     'doctor config --for' = '?'

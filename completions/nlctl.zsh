@@ -15,7 +15,7 @@ _nlctl_commands() {
         'context') found=('ls:The clusters here and elsewhere' 'show:Where a context leads, and whether it answers' 'use:Make a context the current one' 'add:Give a server elsewhere a name' 'rm:Forget a context' 'rename:Give a context another name' 'export:A context as text' 'import:Take over an exported context') ;;
         'support') found=('bundle:Gather what helps to find a fault' 'show:What a bundle holds') ;;
         'lab') found=('start:A practice cluster to break on purpose' 'ls:The faults, and what the doctor says of each' 'break:Put a fault into the lab' 'restore:Take the fault out again' 'tour:Fault after fault: break, look, restore' 'stop:Stop the lab and remove it') ;;
-        'doctor') found=('bazel:What went wrong in a build, and what was slow' 'config:What is wrong with configs, for CI' 'net:The way to every endpoint, gone again and again' 'object:Why a blob is not found' 'undo:Take back what a fix changed') ;;
+        'doctor') found=('action:Why an action waits, was slow, or failed' 'bazel:What went wrong in a build, and what was slow' 'config:What is wrong with configs, for CI' 'net:The way to every endpoint, gone again and again' 'object:Why a blob is not found' 'undo:Take back what a fix changed') ;;
         *) found=() ;;
     esac
 }
@@ -73,6 +73,7 @@ _nlctl_own() {
         'ac get') found=('-O:Write the serialised result here.' '--out:Write the serialised result here.' '--from:Ask this layer alone: PART:STORE/LAYER.' '--blake3:Hashes are BLAKE3 where the text does not say.') ;;
         'ac check') found=('--blake3:Hashes are BLAKE3 where the text does not say.') ;;
         'doctor') found=('--check:Only this check, and what it builds on.' '--skip:Leave this check or area out.' '--list:List the checks and run none.' '--strict:Warnings count as failures.' '-w:Look again and again; q or Ctrl-C ends it.' '--watch:Look again and again; q or Ctrl-C ends it.' '--every:With --watch: the pause between two looks. [default: 10s]' '--report:Also write everything into this file: .html or .md.' '--fix:Mend what can safely be mended, after showing it.' '-n:With --fix: only show it.' '--dry-run:With --fix: only show it.' '--name:Which cluster; the latest one.') ;;
+        'doctor action') found=('--name:Which cluster; the latest one.') ;;
         'doctor bazel') found=('--name:Which cluster; the latest one.') ;;
         'doctor config') found=('--strict:Warnings are failures.' '--format:text, github (annotations) or sarif. [default: text]' '--for:nlserver, or nativelink for its stricter rules. [default: nlserver]' '--set:NAME=VALUE, as in the environment.' '--name:Which cluster; the latest one.') ;;
         'doctor net') found=('--every:The time from one round to the next. [default: 5s]' '--count:So many rounds; 0 until Ctrl-C.' '--name:Which cluster; the latest one.') ;;
@@ -222,6 +223,7 @@ _nlctl_value() {
         'doctor --every') REPLY='?' ;;
         'doctor --report') REPLY='files' ;;
         'doctor --name') REPLY='@contexts' ;;
+        'doctor action --name') REPLY='@contexts' ;;
         'doctor bazel --name') REPLY='@contexts' ;;
         'doctor config --format') REPLY='?' ;;
         'doctor config --for') REPLY='?' ;;

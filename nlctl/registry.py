@@ -257,6 +257,13 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         frozenset({"--check", "--skip", "--every", "--report", "--name"}),
         level=Level.STANDARD,
     ),
+    ("doctor", "action"): Leaf(
+        "doctor_action",
+        "Why an action waits, was slow, or failed",
+        LOOK,
+        frozenset({"--name"}),
+        level=Level.STANDARD,
+    ),
     ("doctor", "bazel"): Leaf(
         "doctor_bazel", "What went wrong in a build, and what was slow", LOOK, frozenset({"--name"})
     ),

@@ -84,6 +84,21 @@ class Execution:
             async for state in states:
                 yield state
 
+    async def latest(self, action: Digest) -> ExecutionState | None:
+        """The latest execution of an action that the server remembers, None where it remembers none.
+
+        Raises Error: UNIMPLEMENTED where a server does not list (google.longrunning, ListOperations), and what an
+        operation itself failed with.
+        """
+        found: operations_pb2.Operation | None = None
+        request = operations_pb2.ListOperationsRequest(name=f"{self._instance}/operations".lstrip("/"))
+        while True:
+            page = await self._channel.unary(methods.LIST_OPERATIONS, request, self._timeout)
+            found = next((one for one in reversed(page.operations) if _is_of(one, action)), found)
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return None if found is None else state_of(found)
+
     async def cancel(self, name: str) -> None:
         """Give an execution up (google.longrunning, CancelOperation). Raises Error."""
         request = operations_pb2.CancelOperationRequest(name=name)
@@ -139,6 +154,11 @@ def state_of(operation: operations_pb2.Operation) -> ExecutionState:
     if not operation.response.Unpack(response):
         raise Error(Code.INTERNAL, "the operation is done without an ExecuteResponse", where=operation.name)
     return ExecutionState(operation.name, Stage.COMPLETED, metadata, response)
+
+
+def _is_of(operation: operations_pb2.Operation, action: Digest) -> bool:
+    metadata = re_pb.ExecuteOperationMetadata()
+    return operation.metadata.Unpack(metadata) and metadata.action_digest == message_of(action)
 
 
 def _final(operation: operations_pb2.Operation) -> ExecutionState:

@@ -60,3 +60,6 @@ WAIT_EXECUTION: Final = Method[re_pb.WaitExecutionRequest, operations_pb2.Operat
 CANCEL_OPERATION: Final = Method[operations_pb2.CancelOperationRequest, empty_pb2.Empty](
     f"{_OPERATIONS}/CancelOperation", empty_pb2.Empty.FromString
 )
+LIST_OPERATIONS: Final = Method[operations_pb2.ListOperationsRequest, operations_pb2.ListOperationsResponse](
+    f"{_OPERATIONS}/ListOperations", operations_pb2.ListOperationsResponse.FromString
+)
