@@ -390,6 +390,14 @@ def test_a_repair_mends_the_file_and_keeps_the_rest(id_: str, name: str, changes
     assert re.findall("//.*", after.content) == re.findall("//.*", before.content)
 
 
+def test_a_limit_that_the_disk_cannot_hold_is_lowered() -> None:
+    disk = Disk({}, {"/var/lib/nlctl/cas/content": 5_000_000_000})
+    given = texts(())
+    edits = [edit for one in judged(given, disk=disk) if one.id == "NL-CFG-128" for edit in one.edits]
+    cas = next(text for text in given if text.name == "cas.json5")
+    assert 'max_bytes: "4000mb"' in repaired(cas.content, edits)
+
+
 def test_a_missing_health_service_is_added() -> None:
     given = texts((), {"compose.yml": "test: curl -f http://localhost:50051/status\n"})
     edits = [edit for one in judged(given) for edit in one.edits]

@@ -1,0 +1,254 @@
+"""`nlctl doctor --fix` on a real cluster into which a fault was put, and `nlctl doctor undo`: broken as before."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.nlctl.conftest import Cli, items, until
+from tests.nlctl.doctor.test_doctor import findings, ports
+from tests.nlctl.doctor.test_object import put, stored, verdict
+from tests.nlctl.documents import valid
+
+pytestmark = pytest.mark.slow
+
+
+def fix(cli: Cli, *words: str, code: int | None = 0) -> Any:
+    return valid(cli("doctor", *words, "--fix", "--yes", "-o", "json", code=code).document)["item"]
+
+
+def undo(cli: Cli, *words: str, code: int | None = 0) -> Any:
+    return valid(cli("doctor", "undo", *words, "--yes", "-o", "json", code=code).document)["item"]
+
+
+def fixes(cli: Cli) -> set[str]:
+    return {one.parent.name for one in (cli.state / "fixes").glob("*/fix.json")}
+
+
+def home(cli: Cli) -> Path:
+    return cli.state / "clusters" / "dev"
+
+
+def pids(cli: Cli) -> dict[str, int]:
+    return {one["name"]: one["pid"] for one in items(cli, "ps")}
+
+
+@pytest.fixture(scope="module")
+def elsewhere(cluster: Cli) -> Iterator[int]:
+    """The port of another cluster's CAS."""
+    cluster("up", "--name", "other", "--workers", "0", "--base-port", "auto")
+    cluster("context", "use", "dev")
+    yield ports(cluster, "other")["cas"]
+    cluster("down", "--name", "other", "--wipe", "--yes")
+
+
+@pytest.fixture
+def split(cluster: Cli, elsewhere: int) -> Iterator[Path]:
+    """The config of worker-2, which reads from another CAS, and says something else of its own, too."""
+    path = home(cluster) / "config" / "worker-2.json5"
+    before = path.read_text()
+    path.write_text(before.replace(str(ports(cluster)["cas"]), str(elsewhere)) + "// mine\n")
+    cluster("restart", "worker-2")
+    yield path
+    if path.read_text() != before:
+        path.write_text(before)
+        cluster("restart", "worker-2")
+
+
+PARTS = ("--check", "NLD-PRC-01")
+SHARING = ("--check", "NLD-SHR-01")
+
+
+def failed(cli: Cli, *words: str) -> set[str]:
+    """The checks that fail; one that is unknown because the machine is busy does not."""
+    return {one["id"] for one in findings(cli, "doctor", *words, code=None) if one["status"] == "failed"}
+
+
+def test_a_worker_that_reads_from_another_cas_is_led_back_and_undo_leads_it_away(cluster: Cli, split: Path) -> None:
+    """Statement 46."""
+    broken = split.read_text()
+    others = {name: pid for name, pid in pids(cluster).items() if name != "worker-2"}
+    done = fix(cluster, "sharing", "config")
+    assert "NLD-SHR-01" in {one["check"] for one in done["mends"]}
+    assert all(one["is_well"] for one in done["mends"])
+    assert [one["kind"] for one in done["changes"]] == ["file", "parts_restarted"]
+    assert str(ports(cluster)["cas"]) in done["changes"][0]["diff"]
+    assert split.read_text().endswith("// mine\n"), "what else was edited stays"
+    assert failed(cluster, "sharing", "config") == set()
+    assert {name: pids(cluster)[name] for name in others} == others, "only the part of that config started anew"
+    fixed = split.read_text()
+    split.write_text(fixed + "// later\n")
+    assert cluster("doctor", "undo", "--yes", "-o", "json", code=7).fault["code"] == "NL-DOC-102"
+    assert split.read_text() == fixed + "// later\n", "what somebody wrote since is not lost"
+    split.write_text(fixed)
+    assert undo(cluster, done["id"])["restarted"] == ["worker-2"]
+    assert split.read_text() == broken, "byte for byte"
+    assert failed(cluster, *SHARING) == {"NLD-SHR-01"}
+
+
+def test_nothing_is_changed_by_a_dry_run_nor_where_nobody_can_be_asked(cluster: Cli, split: Path) -> None:
+    """Statements 40 and 41."""
+    broken, before = split.read_text(), fixes(cluster)
+    shown = cluster("doctor", *SHARING, "--fix", "--dry-run", code=5)
+    assert f'+            endpoints: [{{ address: "grpc://127.0.0.1:{ports(cluster)["cas"]}" }}],' in shown.err
+    assert "this was a dry run" in shown.out
+    assert cluster("doctor", *SHARING, "--fix", "-o", "json", code=2).fault["code"] == "NL-USE-104"
+    assert split.read_text() == broken
+    assert fixes(cluster) == before
+
+
+def test_there_is_nothing_to_undo_where_nothing_was_repaired(cli: Cli) -> None:
+    assert cli("doctor", "undo", "-o", "json", code=3).fault["code"] == "NL-DOC-101"
+
+
+def test_a_worker_that_was_forgotten_takes_work_again_and_undo_cordons_it(cluster: Cli) -> None:
+    cluster("workers", "cordon", "worker-1")
+    done = fix(cluster, "--check", "NLD-WRK-03")
+    assert [(one["check"], one["is_well"]) for one in done["mends"]] == [("NLD-WRK-03", True)]
+    assert {one["state"] for one in items(cluster, "workers", "ls")} == {"ready"}
+    undo(cluster)
+    assert {one["name"]: one["state"] for one in items(cluster, "workers", "ls")}["worker-1"] == "draining"
+    cluster("workers", "uncordon", "worker-1")
+
+
+def test_a_part_that_runs_something_else_than_its_file_says_is_restarted(cluster: Cli) -> None:
+    path = home(cluster) / "config" / "worker-1.json5"
+    before, pid = path.read_text(), pids(cluster)["worker-1"]
+    path.write_text(before + "// a word\n")
+    assert fix(cluster, "--check", "NLD-CFG-02")["mends"][0]["is_well"]
+    assert pids(cluster)["worker-1"] != pid
+    path.write_text(before)
+    cluster("restart", "worker-1")
+    rows = findings(cluster, "doctor", "--check", "NLD-CFG-02")
+    assert {one["status"] for one in rows if one["id"] == "NLD-CFG-02"} == {"ok"}, "it runs what its file says"
+
+
+def test_wrong_bytes_are_set_aside_and_the_blob_comes_from_a_worker_and_undo_puts_them_back(
+    cluster: Cli, tmp_path: Path
+) -> None:
+    digest = put(cluster, tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "blob").rename(tmp_path / "in" / "blob")
+    cluster("run", "--input", str(tmp_path / "in"), "--", "/bin/cat", "blob")
+    path = stored(cluster, digest)
+    right, wrong = path.read_bytes(), secrets.token_bytes(100)
+    path.chmod(0o644)
+    path.write_bytes(wrong)
+    done = fix(cluster, "object", digest)
+    assert [(one["check"], one["is_well"]) for one in done["mends"]] == [("CORRUPT", True)]
+    assert path.read_bytes() == right
+    assert verdict(cluster, digest, code=0)["verdict"] == "PRESENT"
+    undo(cluster)
+    assert path.read_bytes() == wrong
+    assert verdict(cluster, digest, code=9)["verdict"] == "CORRUPT"
+    fix(cluster, "object", digest)
+
+
+def test_a_blob_that_only_a_worker_has_is_copied_into_the_cas(cluster: Cli, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "blob").write_bytes(secrets.token_bytes(100))
+    cluster("run", "--input", str(tmp_path / "in"), "--", "/bin/cat", "blob")
+    digest = cluster("cas", "put", "-q", str(tmp_path / "in" / "blob")).out.strip()
+    cluster("cas", "rm", digest, "--yes")
+    assert fix(cluster, "object", digest)["mends"][0]["is_well"]
+    assert verdict(cluster, digest, code=0)["verdict"] == "PRESENT"
+    undo(cluster)
+    assert verdict(cluster, digest)["verdict"] == "FAST_ONLY"
+
+
+_HIDING = r"completeness_checking: \{\n\s+backend: \{\n(.*?)\n\s+\},\n\s+cas_store:.*?\n\s+\},\n"
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """A cluster whose action cache hides nothing."""
+    made = Cli(tmp_path_factory.mktemp("bare"))
+    text = (Path(__file__).parents[3] / "templates" / "cas.json5").read_text()
+    hidden = re.search(_HIDING, text, re.DOTALL)
+    assert hidden
+    (made.home / "configs").mkdir()
+    (made.home / "configs" / "cas.json5").write_text(text.replace(hidden[0], hidden[1] + "\n"))
+    made("up", "--workers", "0", "--base-port", "auto", "--config", str(made.home / "configs"))
+    yield made
+    made("down", "--wipe", "--yes", code=None)
+
+
+def test_a_result_whose_output_is_gone_is_removed_and_undo_puts_it_back(bare: Cli, tmp_path: Path) -> None:
+    output = put(bare, tmp_path)
+    action = put(bare, tmp_path)
+    bare("ac", "put", action, "--exit-code", "0", "--file", f"out={output}")
+    bare("cas", "rm", output, "--yes")
+    done = fix(bare, "--check", "NLD-AC-02")
+    assert [(one["check"], one["is_well"]) for one in done["mends"]] == [("NLD-AC-02", True)]
+    bare("ac", "get", action, code=3)
+    undo(bare)
+    assert output.partition("/")[0] in bare("ac", "get", action).out
+    assert "NLD-AC-02" in failed(bare, "--check", "NLD-AC-02")
+
+
+def dead(cli: Cli) -> None:
+    """Kill the supervisor; its parts end with it."""
+    running = pids(cli)
+    parents = {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in running.values()}
+    [supervisor] = parents
+    os.kill(supervisor, signal.SIGKILL)
+    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in running.values()))
+
+
+def test_dead_parts_are_started_and_undo_stops_them(cluster: Cli) -> None:
+    dead(cluster)
+    assert "NLD-PRC-02" in failed(cluster, *PARTS)
+    done = fix(cluster, *PARTS)
+    assert [one["kind"] for one in done["changes"]] == ["parts_started"]
+    assert ("NLD-PRC-02", True) in [(one["check"], one["is_well"]) for one in done["mends"]]
+    assert set(pids(cluster)) == {"cas", "scheduler", "worker-1", "worker-2"}
+    undo(cluster)
+    assert "NLD-PRC-02" in failed(cluster, *PARTS)
+    fix(cluster, *PARTS)
+
+
+def begun(cli: Cli) -> Callable[[], bool]:
+    before = fixes(cli)
+    return lambda: fixes(cli) != before
+
+
+def written(cli: Cli) -> Callable[[], bool]:
+    path = home(cli) / "config" / "worker-2.json5"
+    broken = path.read_text()
+    return lambda: path.read_text() != broken
+
+
+def restarting(cli: Cli) -> Callable[[], bool]:
+    pid = pids(cli)["worker-2"]
+    return lambda: not os.path.exists(f"/proc/{pid}")
+
+
+@pytest.mark.parametrize(
+    ("instant", "then"),
+    [(begun, "undo"), (written, "fix"), (restarting, "undo"), (restarting, "fix")],
+    ids=lambda one: one if isinstance(one, str) else one.__name__,
+)
+def test_a_fix_that_is_killed_at_any_moment_can_be_undone_or_done_again(
+    cluster: Cli, split: Path, instant: Callable[[Cli], Callable[[], bool]], then: str
+) -> None:
+    broken = split.read_text()
+    reached = instant(cluster)
+    running = cluster.popen("doctor", *SHARING, "--fix", "--yes", stderr=subprocess.DEVNULL)
+    until(reached)
+    running.kill()
+    running.wait()
+    if then == "fix":
+        done = fix(cluster, "sharing", "config")
+        assert done["continues"] == done["id"]
+        assert failed(cluster, "sharing", "config") == set()
+    assert undo(cluster)["was_interrupted"] == (then == "undo")
+    assert split.read_text() == broken
+    assert failed(cluster, *SHARING) == {"NLD-SHR-01"}
