@@ -22,6 +22,7 @@ AREAS: Final = (
     "execution",
     "workers",
     "sharing",
+    "docker",
     "queue",
     "storage",
     "client",

@@ -30,7 +30,7 @@ from nlctl.doctor.site import STOPPED
 from nlctl.generate.everything import stale, wanted
 from nlctl.launch.backend import Report
 from nlctl.layers import Sighting
-from tests.nlctl.doctor import cases, cases_outside
+from tests.nlctl.doctor import cases, cases_docker, cases_outside
 
 NOW = 1_000_000.0
 WORKER = WorkerFacts("worker-1", "worker-1x", "MAIN", "ready", {}, {}, [], 2, 0, NOW, NOW)
@@ -141,6 +141,7 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (storage.judge_pressure, [storage.Pressure("cas", "CAS", 9, 7200)], Verdict.OK, ""),
     (storage.judge_pressure, [storage.Pressure("cas", "CAS", 9, 60)], Verdict.WARNING, "60s after its last use"),
     *cases.CASES,
+    *cases_docker.CASES,
     *cases_outside.CASES,
 ]
 
