@@ -6,7 +6,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from nlctl.generate import completions, doctor_page, error_texts, help_pages, man_pages, reference, schema_keys
+from nlctl.generate import (
+    completions,
+    deployments,
+    doctor_page,
+    error_texts,
+    help_pages,
+    man_pages,
+    reference,
+    schema_keys,
+)
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 """The checkout: files are generated there and nowhere else."""
@@ -16,7 +25,7 @@ _OWNED: Final = ("nlctl/pages/help/*.txt", "nlctl/pages/man/*.1")
 
 def wanted() -> dict[str, str]:
     """Every path in the repository that is generated, and its text."""
-    rooms = (help_pages, completions, doctor_page, error_texts, man_pages, reference)
+    rooms = (help_pages, completions, deployments, doctor_page, error_texts, man_pages, reference)
     made = {name: text for room in rooms for name, text in room.files().items()}
     return {**made, **schema_keys.files(ROOT)}
 
