@@ -47,6 +47,7 @@ class Cli:
 
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
+    limit: int = LIMIT
 
     @property
     def state(self) -> Path:
@@ -64,7 +65,7 @@ class Cli:
     def __call__(self, *words: str, code: int | None = 0, given: str | bytes = b"", **environment: str) -> Done:
         """Run a command to its end; `code` is what it must exit with, None for anything."""
         data = given.encode() if isinstance(given, str) else given
-        ended, out, err = forks.run(PROGRAM, words, {**self._all(), **environment}, self.home, data, LIMIT)
+        ended, out, err = forks.run(PROGRAM, words, {**self._all(), **environment}, self.home, data, self.limit)
         done = Done(ended, out.decode(errors="surrogateescape"), err.decode(errors="replace"))
         assert code is None or done.code == code, f"{words} ended with {done.code}\n{done.out}\n{done.err}"
         return done
