@@ -14,6 +14,7 @@ from nlctl import layers
 from nlctl.doctor.blob import Client, Facts
 from nlctl.doctor.check import NotHere
 from nlctl.doctor.checks.sharing import grid
+from nlctl.doctor.rivals import rivals
 from nlctl.doctor.site import Site, opened
 from nlctl.layers import Layer, Sighting
 from nlctl.session import Session
@@ -26,7 +27,8 @@ _MOST_RESULTS: Final = 2000
 async def search(site: Site, digest: Digest) -> Facts:
     """Everything that can be seen of this blob; viewpoints that do not exist here are left out."""
     client, (sightings, known), split = await asyncio.gather(_client(site, digest), _layers(site, digest), _split(site))
-    facts = Facts(digest, client, sightings, known, leads=split[0], split=split[1])
+    fought_over = await asyncio.to_thread(rivals, site.target)
+    facts = Facts(digest, client, sightings, known, leads=split[0], split=split[1], rivals=fought_over)
     if client.read == "wrong":
         return replace(facts, other_function=await _hashed_by(site, digest))
     if client.has is not False:

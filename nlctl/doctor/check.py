@@ -55,4 +55,4 @@ class Check:
     look: Callable[[Site], Awaitable[Any]]
     judge: Callable[[Any], Iterable[Finding]]
     needs: tuple[str, ...] = ()
-    seconds: float = 8.0
+    seconds: float = 15.0

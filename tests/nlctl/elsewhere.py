@@ -17,19 +17,24 @@ _LISTENING = re.compile(r"Ready, listening on \S+:(\d+)")
 
 
 @contextmanager
-def server(folder: Path, config: Mapping[str, Any]) -> Iterator[Sequence[int]]:
-    """A server with this config, ready; the ports of its listeners in their order."""
+def server(folder: Path, config: Mapping[str, Any], called: str = "") -> Iterator[Sequence[int]]:
+    """A server with this config, ready; the ports of its listeners in their order.
+
+    `called` is the name under which its process is seen.
+    """
     folder.mkdir(exist_ok=True)
     path, log = folder / "server.json5", folder / "server.log"
     path.write_text(json.dumps(config))
+    line: list[str | Path] = [called, "-m", "nlserver", path] if called else [PROGRAM, path]
     reading, writing = os.pipe()
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [PROGRAM, path],
+            line,
+            executable=sys.executable if called else PROGRAM,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**os.environ, "NLSERVER_READY_FD": str(writing)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "NLSERVER_READY_FD": str(writing)},
             pass_fds=[writing],
         )
     os.close(writing)

@@ -65,6 +65,5 @@ CHECKS: Final = (
         _canaries,
         judge_canaries,
         needs=("NLD-CAS-01", "NLD-AC-01", "NLD-SHR-01", "NLD-QUE-01"),
-        seconds=15.0,
     ),
 )

@@ -158,6 +158,5 @@ CHECKS: Final = (
         reached,
         judge_reached,
         needs=("NLD-NET-01", "NLD-PRC-01"),
-        seconds=15.0,
     ),
 )
