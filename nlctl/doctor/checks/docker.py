@@ -20,6 +20,7 @@ from nlctl.registry import Level
 from nlctl.ui import human_bytes
 
 _OFTEN: Final = 3
+_SECONDS: Final = 60.0
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _WHOLE: Final = "CAS and all workers share one volume, or give each worker's store a slow tier that leads to the CAS"
 
@@ -283,6 +284,7 @@ CHECKS: Final = (
         "its log; more memory for workers: `nlctl up --memory 4gb`",
         _housed,
         judge_lives,
+        seconds=_SECONDS,
     ),
     Check(
         "NLD-DKR-02",
@@ -294,6 +296,7 @@ CHECKS: Final = (
         "mount the volume where the config keeps blobs",
         _housed,
         judge_stores,
+        seconds=_SECONDS,
     ),
     Check(
         "NLD-DKR-03",
@@ -305,6 +308,7 @@ CHECKS: Final = (
         "one volume for all, or a slow tier that leads to the CAS",
         _housed,
         judge_sharing,
+        seconds=_SECONDS,
     ),
     Check(
         "NLD-DKR-04",
@@ -316,6 +320,7 @@ CHECKS: Final = (
         "correct CAS_ENDPOINT; publish on 127.0.0.1",
         _housed,
         judge_network,
+        seconds=_SECONDS,
     ),
     Check(
         "NLD-DKR-05",
@@ -327,5 +332,6 @@ CHECKS: Final = (
         "`nlctl up --backend docker` with one image",
         _housed,
         judge_images,
+        seconds=_SECONDS,
     ),
 )
