@@ -108,7 +108,7 @@ async def _run(site: Site, check: Check) -> Outcome:
     except NotHere as why:
         findings = (skipped(str(why)),)
     except TimeoutError:
-        findings = (unknown(f"no answer within {check.seconds:g}s"),)
+        findings = (unknown(f"no answer within {time.monotonic() - begin:.0f}s"),)
     except Fault as fault:
         findings = (unknown(fault.message, fault.why),)
     except Error as error:

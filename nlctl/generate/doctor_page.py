@@ -27,7 +27,7 @@ blobs of random bytes and one random key of the action cache.
   and again and tells a pipe what changed; `-o json` has a stable schema (`nlctl help schema doctor`).
 * What a rule of the linter concludes from the configs and a check proves by looking is told once: by the check, with
   the line of the config as evidence.
-* Time limits count the time in which the doctor itself can run, so that a busy machine is slow and not sick.
+* Time limits grow with the load of the machine, so that a busy one is slow and not sick.
 * Exit status: 0 nothing failed, 5 something failed (with `--strict` also warnings), 4 nothing could be reached.
 * Whether parts share a CAS is proved, not guessed from paths: a fresh blob is written the way a client writes, and
   looked for from each part. Parts need not share a directory; they must reach one CAS server. A shared directory is

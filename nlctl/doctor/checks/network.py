@@ -128,7 +128,7 @@ class _timed:  # noqa: N801
         try:
             await self._limit.__aexit__(kind, error, None)
         except TimeoutError:
-            self._steps.append(Step(self._layer, spent, f"no answer within {_STEP_SECONDS:g}s"))
+            self._steps.append(Step(self._layer, spent, f"no answer within {spent / 1000:.0f}s"))
             raise _Broken from None
         if error is None:
             self._steps.append(Step(self._layer, spent))

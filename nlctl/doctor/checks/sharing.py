@@ -14,6 +14,7 @@ from nlctl import layers
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.checks.blobs import PROBE_BYTES
 from nlctl.doctor.finding import ADDRESSES, Evidence, Finding, Remedy, Verdict, ok
+from nlctl.doctor.patience import crowding
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -45,7 +46,7 @@ async def grid(site: Site) -> Grid:
     seen = await asyncio.to_thread(layers.trace, sockets, digest)
     if any(one.state == "unreachable" for one in seen):
         # A server that had much to do just then answers the second time.
-        seen = await asyncio.to_thread(layers.trace, sockets, digest, _PATIENT_SECONDS)
+        seen = await asyncio.to_thread(layers.trace, sockets, digest, _PATIENT_SECONDS * crowding())
     leads |= _apart(found, seen, {part for part, _ in leads})
     ways = [one for one in seen if (one.part, one.path) in leads or not one.path]
     return Grid(digest.written, str(site.target.cas), ways, leads)
