@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import Annotated, Any, Final
 
 import typer
 from nlserver.reapi.digest import Digest, Function
 
 from nlctl.exits import Exit
-from nlctl.faults import fix
+from nlctl.faults import Fault, fix
 from nlctl.presence import missing
 from nlctl.recents import as_json
 from nlctl.resolve import digests
-from nlctl.session import Session
-from nlctl.ui import Column, human_bytes
+from nlctl.session import Session, Target
+from nlctl.ui import Column, human_ago, human_bytes, stamp
 
 EPILOG = """\b
 Examples:
@@ -25,6 +26,7 @@ Examples:
 Exit status: 0 all are there, 2 no digest in the text, 3 some are missing, 4 unreachable,
 10 --tiers needs the admin service
 """
+_INSTEAD: Final = fix("ask the server as its clients do: leave --tiers out")
 
 
 def command(
@@ -35,21 +37,28 @@ def command(
 ) -> int:
     """Tell of each digest whether the CAS has its blob. The digests are taken out of any text, such as an error.
 
-    With --tiers, and on a terminal where that is possible, there is a column for every part: whether one of its own
-    stores holds the blob.
+    With --tiers, and on a terminal where that is possible, there is a column for every part, whether one of its own
+    stores holds the blob, and what the blob is and when the CAS used it last.
     """
     session: Session = ctx.obj
     wanted = digests(session, digest, Function.BLAKE3 if blake3 else Function.SHA256)
     target = session.target()
-    absent = missing(session, target, wanted)
-    # A person is shown the tiers unasked where there are any; scripts get what costs one call.
+    # A person is shown more unasked where it can be known; scripts get what costs one call.
     shows = session.ui.out_is_terminal and session.ui.format == "table" and bool(target.cluster or target.admin)
-    seen = _tiers(session, wanted) if tiers or shows else None
+    looks = tiers or shows
+    parts = session.parts(instead=_INSTEAD) if looks else {}
+    # Before anything else: whoever asks for a blob uses it.
+    used = _used(parts, wanted) if looks else {}
+    absent = missing(session, target, wanted)
+    seen = _tiers(parts, wanted) if looks else None
+    kinds = session.wait_for(_kinds(target, [one for one in wanted if one not in absent])) if looks else {}
     rows: list[dict[str, Any]] = [
         {
             "digest": as_json(one),
             "size_bytes": one.size_bytes,
             "present": one not in absent,
+            "type": kinds.get(one),
+            "used": used.get(one),
             "tiers": None if seen is None else seen[one],
         }
         for one in wanted
@@ -65,18 +74,49 @@ def _show(session: Session, rows: Sequence[dict[str, Any]], parts: Sequence[str]
     if session.ui.structured or not parts:
         session.ui.items("nlctl.cas.stat/v1", rows, columns)
         return
-    columns.insert(1, Column("SIZE", "size_bytes", human_bytes))
-    columns += [Column(part.upper(), part) for part in parts]
+    columns[1:1] = [Column("SIZE", "size_bytes", human_bytes), Column("TYPE", "type")]
+    # As many workers as a terminal has room for.
+    columns += [Column(part.upper().replace("WORKER-", "W"), part) for part in parts]
+    columns.append(Column("USED", "used", human_ago))
     session.ui.items("nlctl.cas.stat/v1", [{**row, **row["tiers"]} for row in rows], columns)
 
 
-def _tiers(session: Session, wanted: Sequence[Digest]) -> Mapping[Digest, dict[str, bool | None]]:
+def _tiers(parts: Mapping[str, str], wanted: Sequence[Digest]) -> Mapping[Digest, dict[str, bool | None]]:
     """For each blob and part whether a store of its own has it; None where the part gave no answer."""
     from nlctl import layers
 
-    parts = session.parts(instead=fix("ask the server as its clients do: leave --tiers out"))
     roles = {one.name: one.roles for one in layers.layers(parts)}
     return {digest: _of(layers.trace(parts, digest), list(parts), roles) for digest in wanted}
+
+
+async def _kinds(target: Target, wanted: Sequence[Digest]) -> dict[Digest, str]:
+    """What these blobs are, as far as they are small enough to be looked into."""
+    from nlserver.store import Missing
+
+    from nlctl.decoded import guessed
+    from nlctl.objects import MOST_GUESSED_BYTES
+    from nlctl.remote import client
+
+    found = {}
+    async with client(target) as remote:
+        for one in wanted:
+            if one.size_bytes <= MOST_GUESSED_BYTES:
+                # It may go meanwhile.
+                with suppress(Missing):
+                    found[one] = str(guessed(await remote.read(one), one.function))
+    return found
+
+
+def _used(parts: Mapping[str, str], wanted: Sequence[Digest]) -> dict[Digest, str | None]:
+    """When the CAS used these blobs last, where its store can list."""
+    from nlctl import layers
+
+    found: dict[Digest, str | None] = {}
+    for one in wanted:
+        with suppress(Fault):
+            _, entries = layers.listed(parts, "cas", "", str(one), 1)
+            found[one] = stamp(entries[0].used) if entries else None
+    return found
 
 
 def _of(sightings: Sequence[Any], parts: Sequence[str], roles: Mapping[str, tuple[str, ...]]) -> dict[str, bool | None]:

@@ -160,10 +160,14 @@ class TestStat:
 
     def test_a_person_sees_every_tier(self, cluster: Cli, action: str) -> None:
         header, row = on_terminal(cluster, "cas", "stat", action).splitlines()[:2]
-        assert header.split() == ["DIGEST", "SIZE", "PRESENT", "CAS", "SCHEDULER", "WORKER-1", "WORKER-2"]
-        assert row.split()[3:5] == ["yes", "yes"]
+        names = ["DIGEST", "SIZE", "TYPE", "PRESENT", "CAS", "SCHEDULER", "W1", "W2", "USED"]
+        assert header.split() == names
+        assert row.split()[3:6] == ["action", "yes", "yes"]
+        item = valid(cluster("cas", "stat", action, "--tiers", "-o", "json").document)["items"][0]
+        assert (item["type"], item["tiers"]["cas"]) == ("action", True)
+        assert item["used"] is not None
         item = valid(cluster("cas", "stat", action, "-o", "json").document)["items"][0]
-        assert (item["present"], item["tiers"]) == (True, None)
+        assert (item["present"], item["type"], item["used"], item["tiers"]) == (True, None, None, None)
 
     def test_a_pipe_gets_the_answer_without_the_library_that_costs_more_than_it(
         self, cluster: Cli, action: str
