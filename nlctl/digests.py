@@ -17,11 +17,15 @@ from nlctl.faults import BAD_DIGEST, Fault, fix
 _HEX: Final = "[0-9a-fA-F]"
 _HASH: Final = re.compile(rf"(?<!{_HEX})({_HEX}{{64}})(?!{_HEX})")
 _SIZE_AFTER: Final = re.compile(r"[-/:](\d{1,19})(?![0-9a-fA-F]*[a-fA-F])")
+_QUOTE: Final = r"""(?:\\?["'])?"""
+"""A text in a log in a log has a backslash before each quote."""
+_SIZE_NAME: Final = r"size(?:_?bytes)?_?"
 _NAMED_SIZE_AFTER: Final = re.compile(
-    r"""["']?\s*[,;]?\s*["']?size_?bytes["']?\s*[:=]?\s*["']?(\d{1,19})""", re.IGNORECASE
+    rf"{_QUOTE}\s*[,;]?\s*{_QUOTE}{_SIZE_NAME}{_QUOTE}\s*[:=]?\s*{_QUOTE}(\d{{1,19}})", re.IGNORECASE
 )
 _NAMED_SIZE_BEFORE: Final = re.compile(
-    r"""size_?bytes["']?\s*[:=]?\s*["']?(\d{1,19})["']?\s*[,;]?\s*["']?hash["']?\s*[:=]?\s*["']?$""", re.IGNORECASE
+    rf"{_SIZE_NAME}{_QUOTE}\s*[:=]?\s*{_QUOTE}(\d{{1,19}}){_QUOTE}\s*[,;]?\s*{_QUOTE}hash_?{_QUOTE}\s*[:=]?\s*{_QUOTE}$",
+    re.IGNORECASE,
 )
 _FUNCTION_BEFORE: Final = re.compile(r"(sha256|blake3)[/:]$", re.IGNORECASE)
 _RESOURCE_BEFORE: Final = re.compile(
@@ -33,6 +37,9 @@ _PREFIX: Final = re.compile(rf"{_HEX}{{8,63}}")
 _SHORTENED: Final = re.compile(rf"({_HEX}{{8,63}})(?:…|\.\.\.)({_HEX}{{0,63}})(?:[-/:]([0-9]{{1,19}}))?")
 _WRAPPED: Final = re.compile(r"\s*\n\s*")
 _SHA1_DIGITS: Final = 40
+_TEMPORARY: Final = re.compile(rf"({_HEX}{{48}}){_HEX}{{2,6}}0{{10,14}}")
+"""NativeLink names a file that is being written by the hash with a counter in place of its last 16 digits."""
+_OF_ACTION: Final = re.compile(r"\baction(?:_digest)?\W{1,3}(?:hash\W{1,4})?$", re.IGNORECASE)
 _LOOK_BACK: Final = 400
 
 
@@ -62,14 +69,23 @@ class Prefix:
 
 def find(text: str) -> list[Found]:
     """Every digest in a text, in order, each once. A terminal may have wrapped the text, even inside a hash."""
-    found = list(_merged(_scan(text)))
-    return found or list(_merged(_scan(_WRAPPED.sub("", text))))
+    found = list(_merged(_scan(text))) or list(_merged(_scan(_WRAPPED.sub("", text))))
+    whole = [one for one in found if not _TEMPORARY.fullmatch(one.hash)]
+    return whole or found
+
+
+def is_action(text: str, found: Found) -> bool:
+    """Whether a text speaks of a digest only as of an action, as where it says which action needed a blob."""
+    places = [match.start() for match in re.finditer(found.hash, text, re.IGNORECASE)]
+    return bool(places) and all(_OF_ACTION.search(text[max(0, place - 40) : place]) for place in places)
 
 
 def parse(text: str) -> list[Found] | Prefix:
     """What a DIGEST argument names: the digests in it, or the ends of a hash. Raises Fault BAD_DIGEST."""
     if found := find(text):
-        return found
+        # What is left of a hash whose last digits a temporary name has lost.
+        rest = _TEMPORARY.fullmatch(found[0].hash)
+        return Prefix(rest[1], "", found[0].size_bytes) if rest else found
     word = text.strip().lower()
     if len(word) == _SHA1_DIGITS and _PREFIX.fullmatch(word):
         raise _bad(text, "40 hex digits are a SHA-1, as Git uses; the CAS names blobs by SHA256 or BLAKE3")

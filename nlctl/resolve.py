@@ -12,7 +12,7 @@ from typing import Final
 
 from nlserver.reapi.digest import EMPTY, Digest, Function, hasher
 
-from nlctl.digests import Found, Prefix, parse
+from nlctl.digests import Found, Prefix, is_action, parse
 from nlctl.faults import AMBIGUOUS, BAD_DIGEST, BLOB_MISSING, SIZE_UNKNOWN, UNREADABLE, USAGE, Fault, fix
 from nlctl.recents import latest
 from nlctl.session import Session
@@ -22,6 +22,7 @@ _NAME: Final = re.compile(r"([0-9a-f]{64})-([0-9]{1,19})")
 _LONGEST_INPUT: Final = 16 << 20
 _CHUNK: Final = 1 << 20
 _SHOWN: Final = 8
+_SEVERAL: Final = 2
 
 
 def digests(session: Session, words: Sequence[str], function: Function) -> list[Digest]:
@@ -47,6 +48,23 @@ def single(session: Session, word: str, function: Function) -> Digest:
             fixes=[fix("give one of them")],
         )
     return found[0]
+
+
+def blamed(session: Session, word: str, function: Function) -> list[Digest]:
+    """The blobs that a pasted error may be about, the likeliest first: an action that needed one comes behind it.
+
+    Raises Fault where there is none, or none whose size is known.
+    """
+    text = _input() if word == "-" else word
+    parsed = [] if text.startswith(("file:", "@")) else parse(text)
+    if isinstance(parsed, Prefix) or len(parsed) < _SEVERAL:
+        return _one(session, text, function)
+    likely = sorted(parsed, key=lambda one: is_action(text, one))
+    found: dict[Digest, None] = {}
+    for one in likely:
+        with suppress(Fault):
+            found[_sized(session, one, function)] = None
+    return list(found) or [_sized(session, likely[0], function)]
 
 
 def _one(session: Session, word: str, function: Function) -> list[Digest]:

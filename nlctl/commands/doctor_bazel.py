@@ -62,14 +62,15 @@ def _resolved(session: Session, trouble: Trouble | None, name: str) -> tuple[Dia
     from nlserver.reapi.digest import Digest, Function
 
     from nlctl.buildlog.causes import Cause
-    from nlctl.digests import find
+    from nlctl.digests import find, is_action
     from nlctl.doctor.blob import diagnose
     from nlctl.doctor.blob_search import searched
     from nlctl.faults import Fault
 
     if trouble is None or trouble.cause is not Cause.MISSING_BLOB:
         return None, ""
-    named = next((one for one in find(trouble.text) if one.size_bytes is not None), None)
+    likely = sorted(find(trouble.text), key=lambda one: is_action(trouble.text, one))
+    named = next((one for one in likely if one.size_bytes is not None), None)
     if named is None:
         return None, "the error names no digest"
     digest = Digest(named.hash, named.size_bytes or 0, named.function or Function.SHA256)

@@ -26,6 +26,7 @@ Examples:
 Exit status: 0 it is there, 2 no digest in the text, 4 no cluster, 5 it is not well,
   9 its bytes are wrong
 """
+_MOST_OTHERS = 4
 
 
 def command(
@@ -45,10 +46,12 @@ def command(
 
     from nlctl.doctor.blob import diagnose, way
     from nlctl.doctor.blob_search import searched
-    from nlctl.resolve import single
+    from nlctl.resolve import blamed
 
     session: Session = ctx.obj
-    wanted = single(session, " ".join(text), Function.BLAKE3 if blake3 else Function.SHA256)
+    wanted, *others = blamed(session, " ".join(text), Function.BLAKE3 if blake3 else Function.SHA256)
+    if others:
+        session.ui.say(f"the text also names {', '.join(one.written for one in others[:_MOST_OTHERS])}")
     facts = session.wait_for(searched(session, wanted, name))
     found = diagnose(facts)
     hops = way(facts, found)

@@ -11,6 +11,8 @@ from nlctl.doctor.checks import every
 from nlctl.doctor.repair import Repair
 from nlctl.lab import faults
 from nlctl.lab.injection import Injection
+from nlctl.lint import rules
+from nlctl.lint.rule import Rule
 
 _HEAD: Final = """\
 # The doctor
@@ -32,6 +34,21 @@ blobs of random bytes and one random key of the action cache.
 * Whether parts share a CAS is proved, not guessed from paths: a fresh blob is written the way a client writes, and
   looked for from each part. Parts need not share a directory; they must reach one CAS server. A shared directory is
   safe with nlserver, and a fault with real NativeLink processes, which would evict each other's blobs.
+
+## One question at a time
+
+| command | question | needs |
+|---|---|---|
+| `nlctl doctor object TEXT` | why is this blob not found | any error text that names it |
+| `nlctl doctor action DIGEST` | why an action waits, was slow, or failed | a digest, an operation's id, `@last` |
+| `nlctl doctor bazel [LOG]` | what went wrong in this build, what was slow | what Bazel said, or a log it wrote |
+| `nlctl doctor net` | when and where is the way to an endpoint lost | an endpoint |
+| `nlctl doctor config FILES` | what is wrong with these files | configs, compose files, Kubernetes, .bazelrc |
+
+`nlctl doctor config` ends with 5 where something is wrong, annotates pull requests with `--format github`, and writes
+SARIF for code scanning. The rules that are of the catalogue of defects of NativeLink's shipped examples:
+
+{rules}
 
 ## Repairs
 
@@ -86,8 +103,14 @@ which writes down how to undo each change before it is made.
 
 def files() -> dict[str, str]:
     """The page, by its path in the repository."""
-    head = _HEAD.replace("{repairs}", repairs(mended.every().values()))
+    head = _HEAD.replace("{repairs}", repairs(mended.every().values())).replace("{rules}", catalogued(rules.every()))
     return {"docs/doctor.md": head + table(every().values()) + _FAULTS + fault_table(faults.every().values())}
+
+
+def catalogued(known: Iterable[Rule]) -> str:
+    """One line for each rule of the linter that is in the catalogue, in Markdown, by its id there."""
+    listed = sorted((one.nlx, one.id, one.title) for one in known if one.nlx)
+    return "\n".join(["| defect | rule | mistake |", "|---|---|---|", *(f"| {' | '.join(one)} |" for one in listed)])
 
 
 def repairs(known: Iterable[Repair]) -> str:

@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nlserver.reapi.digest import Function
 
-from nlctl.digests import Found, Prefix, find, parse
+from nlctl.digests import Found, Prefix, find, is_action, parse
 from nlctl.exits import Exit
 from nlctl.faults import Fault
 
 H = "7fd25e01d12373a2d1712e446881c9246a9698da4e7eafecdaeeaaff62195a82"
 G = "85d96d20ba51d1a4d7d1ffd8b6d2c51f0b6c6b0e0f3c1d9a7e1b2c3d4e5f6071"
+T = H[:48] + "a508000000000000"
+"""How NativeLink calls the file in which the blob of H is being written."""
 U = "123e4567-e89b-42d3-a456-426614174000"
 B3 = Function.BLAKE3
 
@@ -52,6 +54,15 @@ B3 = Function.BLAKE3
         (f"FAILED_PRECONDITION: MISSING blobs/{H}/148; blobs/{H}/148", [Found(H, 148, None, "")]),
         (f"{H} and later {H}/148", [Found(H, 148)]),
         (f"in {H}/148.", [Found(H, 148)]),
+        (f'for digest DigestInfo {{ size_bytes: 148, hash: \\"{H}\\" }}', [Found(H, 148)]),
+        (
+            f'temp file \\"/c/tmp/{T}-148\\", for digest DigestInfo {{ size_bytes: 148, hash: \\"{H}\\" }}',
+            [Found(H, 148)],
+        ),
+        (f"Error writing digest `{H}:148` to `buck-out/v2/gen/root/a`", [Found(H, 148)]),
+        (f'Digest(DigestInfo {{ hash: "{H}", size: 148 }})', [Found(H, 148)]),
+        (f"Object not found [hash: {H} sizebytes: 148]", [Found(H, 148)]),
+        (f"Shard 1: Object not found: 3-{H}-148-main", [Found(H, 148)]),
         (f"{H}/148 {G}/9", [Found(H, 148), Found(G, 9)]),
     ],
 )
@@ -78,6 +89,23 @@ def test_a_digest_that_a_terminal_shortened_is_taken_back(text: str, prefix: Pre
     assert prefix.fits(H, 148)
     assert not prefix.fits(G, 148)
     assert not Prefix("7fd25e01", "5a82", 148).fits(H, 149)
+
+
+def test_what_a_temporary_name_has_kept_of_a_hash_is_its_beginning() -> None:
+    assert parse(f'File is already a temp file, key: Digest(DigestInfo("{T}-148"))') == Prefix(H[:48], "", 148)
+
+
+@pytest.mark.parametrize(
+    ("text", "blob", "action"),
+    [
+        (f"Action {G}/142 is invalid: the file `a` {H}/148 was not found in the CAS", H, G),
+        (f"{H}:148 is missing in the CAS (File({H}:148)) was produced by a RE action ({G}:142 retrieved)", H, G),
+        (f'action_digest {{ hash: "{G}" size_bytes: 142 }} missing blobs/{H}/148', H, G),
+    ],
+)
+def test_an_action_that_needed_a_blob_is_told_from_the_blob(text: str, blob: str, action: str) -> None:
+    told = {one.hash: is_action(text, one) for one in find(text)}
+    assert told == {blob: False, action: True}
 
 
 @pytest.mark.parametrize(

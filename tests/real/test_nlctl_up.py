@@ -44,18 +44,18 @@ class Cluster:
         """Bring it to so many workers."""
         self.endpoints = json.loads(self.nlctl("up", "--workers", str(workers), "-o", "json"))["item"]["endpoints"]
 
-    def nlctl(self, *arguments: str) -> str:
+    def nlctl(self, *arguments: str, code: int = 0, folder: Path | None = None) -> str:
         ended = subprocess.run(
             [program("nlctl"), *arguments],
             env=self._environment,
-            cwd=self._home,
+            cwd=folder or self._home,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=LIMIT,
             check=False,
         )
-        assert ended.returncode == 0, f"nlctl {' '.join(arguments)} ended with {ended.returncode}:\n{ended.stderr}"
+        assert ended.returncode == code, f"nlctl {' '.join(arguments)} ended with {ended.returncode}:\n{ended.stderr}"
         return ended.stdout
 
     def items(self, *arguments: str) -> list[dict[str, Any]]:
@@ -205,3 +205,38 @@ def _wait(holds: Any) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.1)
+
+
+LOGS = {
+    "grpc": "--experimental_remote_grpc_log",
+    "profile": "--profile",
+    "execution": "--execution_log_json_file",
+    "events": "--build_event_json_file",
+}
+
+
+def test_the_doctor_reads_every_log_of_a_build_that_failed(cluster: Cluster, bazel: Bazel, tmp_path: Path) -> None:
+    bazel.clean()
+    run = bazel.run("build", "//broken:exits_7", *(f"{flag}={tmp_path / kind}" for kind, flag in LOGS.items()), code=1)
+    (tmp_path / "text").write_text(run.text)
+    items = {}
+    for kind in ("text", *LOGS):
+        words = ("doctor", "bazel", str(tmp_path / kind), "-o", "json")
+        items[kind] = json.loads(cluster.nlctl(*words, code=0 if kind == "profile" else 5))["item"]
+        assert (items[kind]["kind"], items[kind]["cut_off"]) == (kind, False)
+    for kind in set(items) - {"profile"}:
+        assert items[kind]["first_error"]["cause"] == "COMMAND_FAILED", kind
+    calls = {one["method"]: one for one in items["grpc"]["calls"]}
+    assert calls["Execution/Execute"]["statuses"] == {"OK": 1}
+    assert {one["name"] for one in items["grpc"]["phases"]} >= {"queued", "execution"}
+    assert any(one["name"] == "phase: Build artifacts" for one in items["profile"]["phases"])
+    [action] = items["grpc"]["first_error"]["digests"][-1:]
+    told = json.loads(cluster.nlctl("doctor", "action", action, "-o", "json", code=5))["item"]
+    assert (told["verdict"], told["exit_code"]) == ("COMMAND_FAILED", 7)
+
+
+def test_the_doctor_finds_the_log_of_the_last_build_by_itself(cluster: Cluster, bazel: Bazel) -> None:
+    bazel.run("build", "//broken:exits_7", code=1)
+    said = cluster.nlctl("doctor", "bazel", code=5, folder=bazel.workspace.root)
+    assert "command.log: text" in said.splitlines()[0]
+    assert "COMMAND_FAILED" in said

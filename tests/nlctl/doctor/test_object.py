@@ -25,6 +25,31 @@ PASTED = [
     '{{"hash":"{hash}","sizeBytes":"{size}"}}',
     "Error: hardlink /worker/content/d/{hash}-{size} failed: No such file or directory",
     "rpc error: code = NotFound desc = blob {hash}:{size} not found",
+    # NativeLink's own log, where texts stand in texts.
+    (
+        'ERROR local_worker: Error executing action: messages: [\\"for digest DigestInfo {{ size_bytes: {size}, hash: '
+        '\\"{hash}\\" }}\\", \\"in download_to_directory\\"]'
+    ),
+    "Could not make hardlink, file was likely evicted from cache, for digest {hash}-{size}, in download_to_directory",
+    # Bazel.
+    (
+        "ERROR: /w/BUILD:6:1: Compiling a failed: Failed to fetch blobs because they do not exist remotely.: Missing "
+        "digest: {hash}/{size} for bazel-out/k8-fastbuild/bin/a.x"
+    ),
+    # Buck2, which names the action that once made the blob, too.
+    (
+        "Internal error (stage: remote_upload_error): Remote Execution Error (GRPC): {hash}:{size} (expires = "
+        "then) is missing in the CAS but expected to exist as per: The artifact at path 'buck-out/v2/a' "
+        "(File({hash}:{size})) was produced by a RE action (" + "ab" * 32 + ":142 retrieved 0 seconds ago)"
+    ),
+    "Error writing digest `{hash}:{size}` to `buck-out/v2/gen/root/a`",
+    # Buildfarm, which names the action first.
+    "FAILED_PRECONDITION: Action "
+    + "ab" * 32
+    + "/142 is invalid: The file `a` {hash}/{size} was not found in the CAS.",
+    # buildbox, below recc and BuildStream.
+    "FetchBlob: Failed to download blob {hash}/{size}: 5: Blob not found",
+    "NOT_FOUND: Shard 1: Object not found: 3-{hash}-{size}-main",
 ]
 
 
