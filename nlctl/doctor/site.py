@@ -69,8 +69,9 @@ class Site:
         return await self.once("reports", lambda: asyncio.to_thread(_reports, ledger))
 
     async def sockets(self) -> dict[str, Path]:
-        """Where the parts that run answer operators. Raises NotHere."""
-        return {one.name: self.ledger.admin_socket(one.name) for one in await self.reports() if one.pid is not None}
+        """Where the parts that run answer operators; one that stands still answers nobody. Raises NotHere."""
+        running = [one for one in await self.reports() if one.pid is not None and one.state != STOPPED]
+        return {one.name: self.ledger.admin_socket(one.name) for one in running}
 
     async def parts(self) -> dict[str, PartFacts]:
         """What each part that answers says of itself. Raises NotHere."""
