@@ -7,7 +7,7 @@ upload is never taken for one of the server; memory is bounded by batches and ch
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -324,6 +324,10 @@ class Blobs:
         async with aclosing(self._streams.read(digest, offset, limit, compressor)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    async def pour(self, digest: Digest, sink: Callable[[bytes], object]) -> None:
+        """Give a whole blob to a blocking `sink` in chunks, each in a thread: see `ByteStreams.pour`."""
+        await self._streams.pour(digest, sink, await self._compressor(digest.size_bytes))
 
     async def write(self, digest: Digest, reopen: Reopen) -> None:
         """Upload a blob as a stream; broken, it goes on where the server says, if `reopen` can.

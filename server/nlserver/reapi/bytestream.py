@@ -14,7 +14,7 @@ from typing import Final
 
 from nlserver.compressed import compressed, decompressed
 from nlserver.errors import Code, Error, invalid
-from nlserver.fs import settled
+from nlserver.fs import in_thread, settled
 from nlserver.proto import bytestream_pb2
 from nlserver.reapi import methods, wire
 from nlserver.reapi.channel import Channel
@@ -68,6 +68,33 @@ class ByteStreams:
         finally:
             if check is not None:
                 await check.settle()
+
+    async def pour(self, digest: Digest, sink: Callable[[bytes], object], compressor: Compressor = PLAIN) -> None:
+        """Give a whole blob to a blocking `sink` in chunks, in the thread that hashes them.
+
+        The next chunk is on its way meanwhile. Raises Missing, what the sink raises, and at the end Error DATA_LOSS for
+        a blob that is damaged: what the sink has is good only when this returns.
+        """
+        made = hasher(digest.function)
+
+        def take(chunk: bytes) -> None:
+            made.update(chunk)
+            sink(chunk)
+
+        job: asyncio.Task[None] | None = None
+        try:
+            async with aclosing(self._resumed(digest, 0, digest.size_bytes, compressor)) as chunks:
+                async for chunk in chunks:
+                    if job is not None:
+                        await job
+                    job = asyncio.create_task(in_thread(take, chunk))
+            if job is not None:
+                await job
+        finally:
+            if job is not None:
+                await settled(job)
+        if made.hexdigest() != digest.hash:
+            raise self.damaged(digest)
 
     async def _resumed(
         self, digest: Digest, offset: int, end: int, compressor: Compressor

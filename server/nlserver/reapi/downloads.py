@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from nlserver.errors import Error
-from nlserver.fs import in_thread, settled, write_all
+from nlserver.fs import in_thread, write_all
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi.blobs import SMALL_BYTES, Blobs
 from nlserver.reapi.digest import Digest, Function
@@ -55,19 +54,7 @@ async def download(blobs: Blobs, digest: Digest, path: Path, *, executable: bool
 
 async def _download(blobs: Blobs, place: Place, file: OutputFile) -> None:
     with place.file(file.path, executable=file.executable) as fd:
-        writing: asyncio.Task[None] | None = None
-        try:
-            async with aclosing(blobs.read(file.digest)) as chunks:
-                async for chunk in chunks:
-                    if writing is not None:
-                        await writing
-                    # The next one is on its way meanwhile.
-                    writing = asyncio.create_task(in_thread(write_all, fd, (chunk,)))
-            if writing is not None:
-                await writing
-        finally:
-            if writing is not None:
-                await settled(writing)
+        await blobs.pour(file.digest, lambda chunk: write_all(fd, (chunk,)))
 
 
 async def download_result(
