@@ -372,6 +372,7 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
                 "--executor",
                 "--admin",
                 "--admin-http",
+                "--compose",
                 "--scheduler",
                 "--tls-ca",
                 "--tls-cert",

@@ -18,15 +18,16 @@ Examples:
   nlctl context add prod grpcs://cache.example.com --instance main --token-file ~/.prod-token
   nlctl context add lab grpc://lab:50051 --executor grpc://lab:50052 --admin grpc://lab:50061
   nlctl context add nl grpc://nl:50051 --admin-http http://nl:50061/admin
+  nlctl context add shop --compose shop --use
 \b
-Exit status: 0 added, 2 an address or file cannot be, 7 the name is taken
+Exit status: 0 added, 2 an address or file cannot be, 4 no such project, 7 the name is taken
 """
 
 
 def command(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="What to call it.")],
-    url: Annotated[str, typer.Argument(help="The CAS: grpc://HOST:PORT, or grpcs:// for TLS.")],
+    url: Annotated[str, typer.Argument(help="The CAS: grpc://HOST:PORT, or grpcs:// for TLS.")] = "",
     executor: Annotated[str, typer.Option(help="Where actions are sent; the same server.")] = "",
     admin: Annotated[str, typer.Option(help="The admin service of an nlserver.")] = "",
     admin_http: Annotated[str, typer.Option(help="NativeLink's admin route: http://HOST:PORT/admin.")] = "",
@@ -34,6 +35,7 @@ def command(
     tls_ca: Annotated[Path | None, typer.Option(help="PEM file with the authorities to trust.")] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM file with our certificate.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file with its key.")] = None,
+    compose: Annotated[str, typer.Option(help="A project of Docker Compose on this machine, instead of a URL.")] = "",
     token_file: Annotated[Path | None, typer.Option(help="File with the bearer token.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="In place of the context of this name.")] = False,
     use: Annotated[bool, typer.Option("--use", help="Make it the current one.")] = False,
@@ -41,9 +43,15 @@ def command(
 ) -> int:
     """Give a server elsewhere a name. Nothing is connected to; `nlctl context show NAME` asks it.
 
-    --instance is part of the context. Secrets stay in their files: only the paths are kept.
+    --instance is part of the context. Secrets stay in their files: only the paths are kept. A project of Compose is
+    taken up as a cluster of this machine: ps, logs, status, restart and doctor work on its containers.
     """
     session: Session = ctx.obj
+    if bool(url) == bool(compose):
+        see = fix("see how it is written", "nlctl", "context", "add", "--help")
+        raise Fault(USAGE, "give a URL, or the project of Compose with --compose", fixes=[see])
+    if compose:
+        return _adopted(session, name, compose, use=use, dry_run=dry_run)
     access = Access(_file(tls_ca), _file(tls_cert), _file(tls_key), _file(token_file))
     urls = (url, executor or url, admin or None, admin_http or None)
     made = Context(checked_name(name), *urls, scheduler, session.instance, access)
@@ -56,6 +64,19 @@ def command(
         before = session.remember(name) if use else None
         session.ui.say(f"Context {name!r} added." + (" It is the current one." if use else ""))
         session.ui.say(f"Ask it   nlctl context show {name}")
+    item = {"change": "added", "name": name, "before": before, "dry_run": dry_run}
+    session.ui.item("nlctl.context.change/v1", item, "", name=name)
+    return Exit.OK
+
+
+def _adopted(session: Session, name: str, project: str, *, use: bool, dry_run: bool) -> int:
+    from nlctl.launch.adopting import adopt
+
+    session.free_name(name)
+    made = adopt(session.ledger(name), project, dry_run=dry_run)
+    before = session.remember(name) if use and not dry_run else None
+    session.ui.say(f"Cluster {name!r} is what Compose runs as {project!r}: {len(made.workers)} workers.")
+    session.ui.say(f"Look at it   nlctl -C {name} status")
     item = {"change": "added", "name": name, "before": before, "dry_run": dry_run}
     session.ui.item("nlctl.context.change/v1", item, "", name=name)
     return Exit.OK

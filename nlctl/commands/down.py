@@ -78,15 +78,16 @@ def _one(session: Session, ledger: Ledger, grace: float, *, wipe: bool, drain: b
     with ledger.locked():
         if drain:
             _drain(session, ledger)
-        stopped = _stop(session, ledger, grace)
         backend = backends.of(ledger)
-        size = backend.data_bytes()
+        # Of containers it can be told while they run.
+        size = 0 if wipe else backend.data_bytes()
+        stopped = _stop(session, ledger, grace)
         backend.forget(data=wipe)
         ledger.forget(data=wipe)
     if wipe:
         session.forget(ledger.name)
     took = int((time.monotonic() - began) * 1000)
-    return _row(ledger, stopped, 0 if wipe else size, took, wiped=wipe, dry_run=False)
+    return _row(ledger, stopped, size, took, wiped=wipe, dry_run=False)
 
 
 def _row(ledger: Ledger, stopped: int, size: int, took: int, *, wiped: bool, dry_run: bool) -> dict[str, Any]:

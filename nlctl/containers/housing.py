@@ -54,7 +54,8 @@ class Housed:
     """One container, and what its config says. `places` are the device and inode of paths as it sees them itself.
 
     `ours` tells that nlserver runs there. `dials` are those that the config calls, `resolved` the hosts among them that
-    its own resolver knows; `listens` are the ports of services by what they serve.
+    its own resolver knows; `worker_ports` are those of the worker API. `address` is its own on its network, `text` the
+    config that it runs.
     """
 
     state: State
@@ -69,6 +70,8 @@ class Housed:
     ours: bool = True
     version: str = ""
     readable: bool = True
+    address: str = ""
+    text: str = ""
 
     @property
     def part(self) -> str:

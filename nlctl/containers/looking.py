@@ -62,10 +62,12 @@ def _housed(engine: APIClient, facts: Mapping[str, Any]) -> Housed | None:
     if not configs:
         return None
     state = read(facts)
-    file = _file(engine, state.id, configs[0], environment_of(facts))
+    text = _text(engine, state.id, configs[0])
+    file = _file(configs[0], text, environment_of(facts))
     keeps = tuple(_keeps(file)) if file else ()
     dials = tuple(dict.fromkeys(_dials(file))) if file else ()
     running = state.status == "running"
+    networks = facts["NetworkSettings"].get("Networks") or {}
     hosts = list(dict.fromkeys(one.host for one in dials))
     places, resolved = _inside(engine, state.id, [one.path for one in keeps], hosts) if running else ({}, {})
     return Housed(
@@ -77,27 +79,31 @@ def _housed(engine: APIClient, facts: Mapping[str, Any]) -> Housed | None:
         dials,
         resolved,
         tuple(_worker_ports(file)) if file else (),
-        tuple(facts["NetworkSettings"].get("Networks") or ()),
+        tuple(networks),
         any(word.rpartition("/")[2] == "nlserver" for word in " ".join(words).split()),
         (facts["Config"].get("Labels") or {}).get(_VERSION, ""),
         file is not None,
+        next((one["IPAddress"] for one in networks.values() if one["IPAddress"]), ""),
+        text,
     )
 
 
-def _file(engine: APIClient, container: str, path: str, environment: Mapping[str, str]) -> File | None:
-    """The config that it runs; None where it cannot be read."""
+def _text(engine: APIClient, container: str, path: str) -> str:
+    """The config that it runs; "" where it cannot be read."""
     from docker.errors import APIError
-
-    from nlctl.lint.judging import Text, single
 
     try:
         pieces, _ = engine.get_archive(container, path)
-        packed = b"".join(pieces)
-        with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as tar:
             content = tar.extractfile(tar.getmembers()[0])
-            text = content.read(_LARGEST).decode(errors="replace") if content else ""
+            return content.read(_LARGEST).decode(errors="replace") if content else ""
     except (APIError, tarfile.TarError):
-        return None
+        return ""
+
+
+def _file(path: str, text: str, environment: Mapping[str, str]) -> File | None:
+    from nlctl.lint.judging import Text, single
+
     files = single([Text(path, text)], environment).files
     return files[0] if files else None
 

@@ -33,13 +33,15 @@ _ANNOUNCING: Final = 'exec 3>"$0" && exec nlserver "$@"'
 @dataclass(frozen=True)
 class Containers:
     """What parts run in. `cpus` and `memory_bytes` are the most that each worker may take, None for no limit;
-    `publish` is the address on which the engine's host offers the ports.
+    `publish` is the address on which the engine's host offers the ports. `project` is the project of Compose that made
+    them, "" where we did.
     """
 
     image: str
     cpus: float | None = None
     memory_bytes: int | None = None
     publish: str = HOST
+    project: str = ""
 
     def beside(self, image_id: str, part: str, *, ports: Ports) -> str:
         """What a part runs in beyond its config: when it changes, the container is made anew."""

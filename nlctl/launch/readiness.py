@@ -38,6 +38,8 @@ class Readiness:
         return key in self._found
 
     def _asked(self, engine: APIClient, one: State, ports: Ports | None) -> bool:
+        if not one.announces and one.health is not None:
+            return one.health == "healthy"
         if not one.announces:
             return self._seen(engine, one, ports)
         if self._remote:

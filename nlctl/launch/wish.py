@@ -48,12 +48,16 @@ def profile(name: str, cores: int) -> Profile:
 
 @dataclass(frozen=True)
 class Ports:
-    """Where a cluster is reached: on this machine, unless another host runs it."""
+    """Where a cluster is reached: on this machine, unless another host runs it.
+
+    `worker_host` is where the worker API is, if not there too.
+    """
 
     cas: int = 50051
     scheduler: int = 50052
     worker_api: int = 50061
     host: str = HOST
+    worker_host: str = ""
 
     @classmethod
     def from_base(cls, base: int) -> Ports:
@@ -67,8 +71,8 @@ class Ports:
     @property
     def urls(self) -> tuple[str, str, str]:
         """The CAS, the scheduler for clients, and the worker API, which answers operators too."""
-        cas, scheduler, worker_api = (f"grpc://{self.host}:{port}" for port in self.all())
-        return cas, scheduler, worker_api
+        cas, scheduler = (f"grpc://{self.host}:{port}" for port in (self.cas, self.scheduler))
+        return cas, scheduler, f"grpc://{self.worker_host or self.host}:{self.worker_api}"
 
     @property
     def named(self) -> dict[str, str]:

@@ -28,7 +28,9 @@ _WHOLE: Final = "CAS and all workers share one volume, or give each worker's sto
 async def _housed(site: Site) -> Sequence[Housed]:
     if not site.record.containers:
         raise NotHere("the parts are processes of this machine")
-    mine = {"label": [f"{labels.CLUSTER}={site.ledger.name}", f"{labels.HOME}={site.ledger.home}"]}
+    project = site.record.containers.project
+    ours = [f"{labels.CLUSTER}={site.ledger.name}", f"{labels.HOME}={site.ledger.home}"]
+    mine = {"label": [f"{labels.COMPOSE_PROJECT}={project}"] if project else ours}
     found = await site.once("containers", lambda: asyncio.to_thread(_asked, mine))
     if not found:
         raise NotHere("no container of this cluster is there")

@@ -20,7 +20,7 @@ from nlctl.containers.connection import connect, remote_host, told
 from nlctl.containers.files import Entry, packed
 from nlctl.containers.logs import mirror
 from nlctl.containers.states import State, read
-from nlctl.faults import NAME_TAKEN, NOT_RUNNING, Fault, fix
+from nlctl.faults import NAME_TAKEN, NOT_RUNNING, UNSUPPORTED, Fault, fix
 from nlctl.launch.backend import Report, Used
 from nlctl.launch.containers import CONFIGS, DATA, RUN, USER, Containers, Image, Site, reached, request
 from nlctl.launch.ledger import Ledger, Record
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 6
 _LOOK_SECONDS: Final = 0.1
+_CARRY_OUT_SECONDS: Final = 120.0
 _HELPER: Final = "files"
 """A container that never runs: volumes are written through it."""
 
@@ -49,6 +50,8 @@ class Docker:
         site = Site(ledger.name, str(ledger.home), str(ledger.run), os.getuid() or USER)
         self._site = site if not self._remote else Site(site.cluster, site.home, site.shared_run, USER)
         self._readiness = Readiness(ledger, remote=self._remote)
+        record = ledger.load()
+        self._project = record.containers.project if record and record.containers else ""
 
     @property
     def engine(self) -> APIClient:
@@ -81,6 +84,7 @@ class Docker:
 
     def start(self) -> None:
         """Make what the containers share: the network and the volumes."""
+        self._expect_made_here()
         with told():
             site, engine = self._site, self.engine
             self._expect_ours()
@@ -93,6 +97,7 @@ class Docker:
 
     def apply(self, wanted: Sequence[Wanted], grace_seconds: float) -> None:
         """Run exactly these: others end, those that changed or do not run are made anew."""
+        self._expect_made_here()
         with told():
             there = {one.part: one for one in self._containers()}
             record, image = self._recorded()
@@ -116,9 +121,9 @@ class Docker:
         names = list(fingerprints)
         with told():
             there = {one.part: one for one in self._containers()}
-            record, image = self._recorded()
-            wanted = [_wanted(self._ledger, there[name]) for name in names]
-            self._place(wanted, record, image)
+            if not self._project:
+                record, image = self._recorded()
+                self._place([_wanted(self._ledger, there[name]) for name in names], record, image)
         workers = workers_of(names)
         others = [name for name in names if name not in workers]
 
@@ -156,7 +161,12 @@ class Docker:
                 time.sleep(_LOOK_SECONDS)
 
     def stop(self, grace_seconds: float, deadline: float) -> Iterator[Report]:
-        """End all members: workers first, then the scheduler, then the CAS."""
+        """End all members: workers first, then the scheduler, then the CAS.
+
+        The engine kills what does not end within the grace; it is given more time to carry that out.
+        """
+        self._expect_made_here()
+        deadline += _CARRY_OUT_SECONDS
         with told():
             there = {one.part: one for one in self._containers()}
             rows = [workers_of(list(there)), *([part] for part in reversed(list(there)) if not _is_worker(part))]
@@ -194,14 +204,21 @@ class Docker:
             self._each(self._containers(), self._keep_log)
 
     def data_bytes(self) -> int:
-        """What the engine counts for the volume of data; 0 where it does not say."""
+        """How much a container that runs finds on the volume of data; 0 where none does.
+
+        The engine would count it too, with every image that it has, which takes minutes.
+        """
         with told():
-            volumes = self.engine.df().get("Volumes") or ()
-            sizes = [one["UsageData"]["Size"] for one in volumes if one["Name"] == self._site.data]
-        return max(0, int(sum(sizes)))
+            running = next((row["Id"] for row in self._rows() if row["State"] == "running"), None)
+            if running is None:
+                return 0
+            asked = self.engine.exec_create(running, ["du", "-sk", DATA])
+            said = self.engine.exec_start(asked["Id"]).split()
+        return int(said[0]) * 1024 if said and said[0].isdigit() else 0
 
     def forget(self, *, data: bool) -> None:
         """Remove the network, and the volumes on demand."""
+        self._expect_made_here()
         with told():
             mine = self._mine
             # What is still being stopped is being removed too.
@@ -316,6 +333,8 @@ class Docker:
 
     @property
     def _mine(self) -> dict[str, Any]:
+        if self._project:
+            return {"label": [f"{labels.COMPOSE_PROJECT}={self._project}"]}
         return {"label": [f"{labels.CLUSTER}={self._site.cluster}", f"{labels.HOME}={self._site.home}"]}
 
     # What they share
@@ -361,6 +380,16 @@ class Docker:
             os.chown(folder, self._site.user, self._site.user)
         with suppress(FileExistsError):
             link.symlink_to(f"{part}/admin.sock")
+
+    def _expect_made_here(self) -> None:
+        """Raises Fault UNSUPPORTED for what Compose made: it would make anew what we end, and end what we make."""
+        if self._project:
+            raise Fault(
+                UNSUPPORTED,
+                f"Compose runs the containers of {self._ledger.name!r}",
+                why=f"they belong to its project {self._project!r}",
+                fixes=[fix("scale it or end it there: docker compose up -d --scale worker=5; docker compose down")],
+            )
 
     def _expect_ours(self) -> None:
         """Raises Fault NAME_TAKEN when somebody else's cluster on this engine has this name."""
