@@ -97,7 +97,7 @@ _nlctl_options() {
         'bazelrc') REPLY='--write --check -n --dry-run --config --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'context show') REPLY='--no-ask -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'context use') REPLY='-n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
-        'context add') REPLY='--executor --admin --admin-http --scheduler --tls-ca --tls-cert --tls-key --token-file --replace --use -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'context add') REPLY='--executor --admin --admin-http --scheduler --tls-ca --tls-cert --tls-key --compose --token-file --replace --use -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'context rm') REPLY='-n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'context rename') REPLY='-n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'context import') REPLY='--name --replace -n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -282,6 +282,7 @@ _nlctl_value() {
         'context add --tls-ca') REPLY='files' ;;
         'context add --tls-cert') REPLY='files' ;;
         'context add --tls-key') REPLY='files' ;;
+        'context add --compose') REPLY='?' ;;
         'context add --token-file') REPLY='files' ;;
         'context import --name') REPLY='@contexts' ;;
         'top --interval') REPLY='?' ;;

@@ -98,7 +98,7 @@ _nlctl_own() {
         'bazelrc') found=('--write:Write .bazelrc.nlctl into the workspace.' '--check:Judge .bazelrc and what it imports.' '-n:With --write: only say which files.' '--dry-run:With --write: only say which files.' '--config:The name for --config=NAME. [default: nl]' '--name:Which cluster; the latest one.') ;;
         'context show') found=('--no-ask:Do not ask the server whether it answers.') ;;
         'context use') found=('-n:Only check that there is such a context.' '--dry-run:Only check that there is such a context.') ;;
-        'context add') found=('--executor:Where actions are sent; the same server.' '--admin:The admin service of an nlserver.' '--admin-http:NativeLink'\''s admin route: http://HOST:PORT/admin.' '--scheduler:The scheduler'\''s name in that config. [default: MAIN_SCHEDULER]' '--tls-ca:PEM file with the authorities to trust.' '--tls-cert:PEM file with our certificate.' '--tls-key:PEM file with its key.' '--token-file:File with the bearer token.' '--replace:In place of the context of this name.' '--use:Make it the current one.' '-n:Only check it.' '--dry-run:Only check it.') ;;
+        'context add') found=('--executor:Where actions are sent; the same server.' '--admin:The admin service of an nlserver.' '--admin-http:NativeLink'\''s admin route: http://HOST:PORT/admin.' '--scheduler:The scheduler'\''s name in that config. [default: MAIN_SCHEDULER]' '--tls-ca:PEM file with the authorities to trust.' '--tls-cert:PEM file with our certificate.' '--tls-key:PEM file with its key.' '--compose:A project of Docker Compose on this machine, instead of a URL.' '--token-file:File with the bearer token.' '--replace:In place of the context of this name.' '--use:Make it the current one.' '-n:Only check it.' '--dry-run:Only check it.') ;;
         'context rm') found=('-n:Only check that there is such a context.' '--dry-run:Only check that there is such a context.') ;;
         'context rename') found=('-n:Only check both names.' '--dry-run:Only check both names.') ;;
         'context import') found=('--name:What to call it; the file'\''s name without .toml.' '--replace:In place of the context of this name.' '-n:Only check it.' '--dry-run:Only check it.') ;;
@@ -287,6 +287,7 @@ _nlctl_value() {
         'context add --tls-ca') REPLY='files' ;;
         'context add --tls-cert') REPLY='files' ;;
         'context add --tls-key') REPLY='files' ;;
+        'context add --compose') REPLY='?' ;;
         'context add --token-file') REPLY='files' ;;
         'context import --name') REPLY='@contexts' ;;
         'top --interval') REPLY='?' ;;
