@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from nlctl.admin import PartFacts
+from nlctl.admin import PartFacts, workers
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
@@ -128,7 +128,24 @@ async def _litter(site: Site) -> Sequence[Litter]:
         for _, worker in Scene((await site.configs()).files).workers()
         if worker.name in seen and not seen[worker.name].operations
     }
-    return await asyncio.to_thread(_left, folders, time.time() - _OLD_SECONDS)
+    first = await asyncio.to_thread(_left, folders, time.time() - _OLD_SECONDS)
+    if not any(one.names for one in first):
+        return first
+    # What belongs to an action that began after the workers were asked is no litter.
+    await asyncio.sleep(_AGAIN_SECONDS)
+    second = await asyncio.to_thread(_left, folders, time.time() - _OLD_SECONDS)
+    again = {one.name: one for one in await asyncio.to_thread(workers, site.admin)}
+    idle = {
+        name
+        for name, one in again.items()
+        if not one.operations and name in seen and one.completed == seen[name].completed
+    }
+    before = {one.worker: set(one.names) for one in first}
+    return [
+        one._replace(names=sorted(before.get(one.worker, set()).intersection(one.names)))
+        for one in second
+        if one.worker in idle
+    ]
 
 
 def _left(folders: Mapping[str, str], before: float) -> list[Litter]:
@@ -136,12 +153,16 @@ def _left(folders: Mapping[str, str], before: float) -> list[Litter]:
     for worker, folder in folders.items():
         with suppress(OSError):
             names = [
-                one.name
-                for one in os.scandir(folder)
-                if not one.name.startswith(_SPARE) and one.stat(follow_symlinks=False).st_mtime < before
+                one.name for one in os.scandir(folder) if not one.name.startswith(_SPARE) and _age_mark(one) < before
             ]
             found.append(Litter(worker, folder, sorted(names)))
     return found
+
+
+def _age_mark(entry: os.DirEntry[str]) -> float:
+    """When it came to stand there: a spare directory that is taken is old, and its name is new."""
+    there = entry.stat(follow_symlinks=False)
+    return max(there.st_mtime, there.st_ctime)
 
 
 def judge_litter(found: Sequence[Litter]) -> Iterable[Finding]:
@@ -230,7 +251,7 @@ CHECKS: Final = (
         "host",
         "idle workers have clean work directories",
         Level.LOCAL,
-        "entries older than a minute in the work_directory of each worker that runs nothing",
+        "entries older than a minute in the work_directory of each worker that runs nothing, at two looks in turn",
         "warning: something lies there",
         "restart that worker",
         _litter,
