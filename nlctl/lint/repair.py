@@ -54,6 +54,15 @@ def restored(text: str, ours: str, meant: Callable[[str], bool]) -> str | None:
     return repaired(text, edits)
 
 
+def lacks(text: str, ours: str, meant: Callable[[str], bool]) -> bool:
+    """Whether the text has no value at a config path that is meant and that another text has; False for no JSON5."""
+    try:
+        here, there = _values(parse(text, "")), _values(parse(ours, ""))
+    except ConfigError:
+        return False
+    return any(meant(path) and path not in here for path in there)
+
+
 def _values(document: Document) -> dict[str, tuple[Value, str]]:
     """Every value by its config path, with the line that it begins in."""
     return {one.place.path: (one, document.excerpt(one.place)) for one in values(document.root)}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from nlctl.doctor.check import Check
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import ADDRESSES, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -25,6 +25,7 @@ class Answer(NamedTuple):
     instance: str
     offered: re_pb.ServerCapabilities | None
     refusal: str = ""
+    is_here: bool = False
 
 
 async def _answer(site: Site) -> Answer:
@@ -36,7 +37,7 @@ async def _answer(site: Site) -> Answer:
     except Error as error:
         if error.code not in (Code.INVALID_ARGUMENT, Code.NOT_FOUND):
             raise
-        return Answer(instance, None, error.message)
+        return Answer(instance, None, error.message, site.target.cluster is not None)
 
 
 async def _capabilities(site: Site) -> re_pb.ServerCapabilities:
@@ -53,7 +54,9 @@ def judge_answer(answer: Answer) -> Iterable[Finding]:
         remedy = fix(
             "give the name that the server's config has, here with --instance, in Bazel with --remote_instance_name"
         )
-        return [Finding(Verdict.FAILED, f"the server has no instance {answer.instance!r}", "", (said,), (remedy,))]
+        what = f"the server has no instance {answer.instance!r}"
+        remedies = (Remedy("recorded", ("cas", ADDRESSES)),) if answer.is_here else ()
+        return [Finding(Verdict.FAILED, what, "", (said,), (remedy,), remedies=remedies)]
     numbers = set(offered.cache_capabilities.digest_functions)
     names = ", ".join(one.name for one in Function if int(one) in numbers) or "none that is known here"
     low, high = offered.low_api_version, offered.high_api_version

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from nlctl.contexts import Access
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.checks.network import BECAUSE, Way, fixes, walk
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import ADDRESSES, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -130,12 +130,12 @@ def judge_reached(found: Sequence[Reached]) -> Iterable[Finding]:
             what = f"{who} cannot reach {one.way.role} at {one.way.url}: layer {broken.layer}: {broken.trouble}"
             right = fix(f"correct the address in {one.parts[0]}.json5, then restart it", "nlctl", "restart", *one.parts)
             remedies = (right, *fixes(one.way, broken), see)
-            bad.append(Finding(Verdict.FAILED, what, BECAUSE[broken.layer], steps, remedies))
+            bad.append(Finding(Verdict.FAILED, what, BECAUSE[broken.layer], steps, remedies, remedies=_recorded(one)))
         elif one.refusal:
             what = f"{who} looks for {one.way.role} at {one.way.url}, which does not serve it: {one.refusal}"
             because = "a server answers there, and it is another one than the config means"
             remedy = fix(f"give the address of {one.way.role} in {one.parts[0]}.json5")
-            bad.append(Finding(Verdict.FAILED, what, because, steps, (remedy, see)))
+            bad.append(Finding(Verdict.FAILED, what, because, steps, (remedy, see), remedies=_recorded(one)))
     if bad:
         return bad
     if away := sorted({name for one in found for name in one.elsewhere}):
@@ -144,6 +144,10 @@ def judge_reached(found: Sequence[Reached]) -> Iterable[Finding]:
         return [Finding(Verdict.INFO, what, because)]
     answers = tuple(Evidence(one.way.role, one.way.url, ", ".join(one.parts)) for one in found)
     return [ok(f"all {len(found)} servers that parts need answer from their place", *answers)]
+
+
+def _recorded(one: Reached) -> tuple[Remedy, ...]:
+    return tuple(Remedy("recorded", (part, ADDRESSES)) for part in one.parts)
 
 
 CHECKS: Final = (

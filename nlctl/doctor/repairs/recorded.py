@@ -12,7 +12,7 @@ from nlctl.doctor.ground import Ground
 from nlctl.doctor.kinds.file import Rewritten
 from nlctl.doctor.repair import NoRepair, Repair
 from nlctl.faults import fix
-from nlctl.lint.repair import restored
+from nlctl.lint.repair import lacks, restored
 
 _ASPECTS: Final[Mapping[str, re.Pattern[str]]] = {
     ADDRESSES: re.compile(r".*(\.endpoints\[\d+\]\.address|\.uri|\.socket_address|(^|\.)instance_name|\.store_type)"),
@@ -43,7 +43,10 @@ def look(ground: Ground, about: tuple[str, ...]) -> Config:
 
 def plan(config: Config) -> Sequence[Change]:
     """Write these fields as nlctl did. Raises NoRepair where they are as it wrote them."""
-    after = config.ours if config.aspect == WHOLE else restored(config.text, config.ours, _meant(config.aspect))
+    meant = _meant(config.aspect)
+    # A store that was taken out has no field to correct: then the file as a whole is what nlctl wrote.
+    whole = config.aspect == WHOLE or lacks(config.text, config.ours, meant)
+    after = config.ours if whole else restored(config.text, config.ours, meant)
     if after is None or after == config.text:
         look_at = fix("see how it differs from what runs", "nlctl", "config", "diff", "--running")
         raise NoRepair("it says what nlctl wrote there, so the cause is another", look_at)
@@ -58,7 +61,7 @@ def _meant(aspect: str) -> Callable[[str], bool]:
 REPAIR: Final = Repair(
     "recorded",
     "write fields of a config as nlctl wrote them, by the record of the cluster, and restart that part",
-    "what else was edited stays; the difference is shown; undoing writes the file as it was",
+    "what else was edited stays, unless a whole store was taken out; the difference is shown; undo writes it as it was",
     look,
     plan,
 )

@@ -95,6 +95,7 @@ PLANS: list[tuple[str, Any, Sequence[Change] | str]] = [
     ("litter", litter.Folders(["/work/worker-9"], "/keep"), [Moved("/work/worker-9", "/keep/work/worker-9")]),
     ("litter", litter.Folders([], "/keep"), "nothing of it is left"),
     ("recorded", config(ADDRESSES, OURS), "what nlctl wrote there"),
+    ("recorded", config(ADDRESSES, "{ slow: 0 }"), [Rewritten("worker-1.json5", ("{ slow: 0 }", OURS))]),
     ("recorded", config(WHOLE, "{"), [Rewritten("worker-1.json5", ("{", OURS))]),
     ("recorded", config(ADDRESSES, "{"), "what nlctl wrote there"),
 ]
