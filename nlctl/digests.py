@@ -39,6 +39,7 @@ _WRAPPED: Final = re.compile(r"\s*\n\s*")
 _SHA1_DIGITS: Final = 40
 _TEMPORARY: Final = re.compile(rf"({_HEX}{{48}}){_HEX}{{2,6}}0{{10,14}}")
 """NativeLink names a file that is being written by the hash with a counter in place of its last 16 digits."""
+_TEMP_FILE: Final = re.compile(r"\bte?mp", re.IGNORECASE)
 _OF_ACTION: Final = re.compile(r"\baction(?:_digest)?\W{1,3}(?:hash\W{1,4})?$", re.IGNORECASE)
 _LOOK_BACK: Final = 400
 
@@ -70,8 +71,14 @@ class Prefix:
 def find(text: str) -> list[Found]:
     """Every digest in a text, in order, each once. A terminal may have wrapped the text, even inside a hash."""
     found = list(_merged(_scan(text))) or list(_merged(_scan(_WRAPPED.sub("", text))))
-    whole = [one for one in found if not _TEMPORARY.fullmatch(one.hash)]
-    return whole or found
+    return [one for one in found if not _is_rest_of_another(one, found)]
+
+
+def _is_rest_of_another(one: Found, found: list[Found]) -> bool:
+    rest = _TEMPORARY.fullmatch(one.hash)
+    return rest is not None and any(
+        other.hash != one.hash and other.hash.startswith(rest[1].lower()) for other in found
+    )
 
 
 def is_action(text: str, found: Found) -> bool:
@@ -84,7 +91,7 @@ def parse(text: str) -> list[Found] | Prefix:
     """What a DIGEST argument names: the digests in it, or the ends of a hash. Raises Fault BAD_DIGEST."""
     if found := find(text):
         # What is left of a hash whose last digits a temporary name has lost.
-        rest = _TEMPORARY.fullmatch(found[0].hash)
+        rest = _TEMPORARY.fullmatch(found[0].hash) if _TEMP_FILE.search(text) else None
         return Prefix(rest[1], "", found[0].size_bytes) if rest else found
     word = text.strip().lower()
     if len(word) == _SHA1_DIGITS and _PREFIX.fullmatch(word):

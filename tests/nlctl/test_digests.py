@@ -54,6 +54,7 @@ B3 = Function.BLAKE3
         (f"FAILED_PRECONDITION: MISSING blobs/{H}/148; blobs/{H}/148", [Found(H, 148, None, "")]),
         (f"{H} and later {H}/148", [Found(H, 148)]),
         (f"in {H}/148.", [Found(H, 148)]),
+        (f"{'0' * 64}/1", [Found("0" * 64, 1)]),
         (f'for digest DigestInfo {{ size_bytes: 148, hash: \\"{H}\\" }}', [Found(H, 148)]),
         (
             f'temp file \\"/c/tmp/{T}-148\\", for digest DigestInfo {{ size_bytes: 148, hash: \\"{H}\\" }}',
@@ -93,6 +94,7 @@ def test_a_digest_that_a_terminal_shortened_is_taken_back(text: str, prefix: Pre
 
 def test_what_a_temporary_name_has_kept_of_a_hash_is_its_beginning() -> None:
     assert parse(f'File is already a temp file, key: Digest(DigestInfo("{T}-148"))') == Prefix(H[:48], "", 148)
+    assert parse(f"{T}/148") == [Found(T, 148)]
 
 
 @pytest.mark.parametrize(
