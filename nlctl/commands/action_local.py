@@ -78,6 +78,7 @@ def _there(session: Session, wanted: Digest, folder: Path, *, shell: bool, kept:
     }
     _say(session, item, place)
     session.ui.item("nlctl.action.local/v1", item, "", name=str(place.here) if kept else "")
+    # Only `run` hands a command's own status on: here 3, 4, 6 and 13 are said by us, and the document has the status.
     return Exit.OK if shell or status == 0 else Exit.UNHEALTHY
 
 
