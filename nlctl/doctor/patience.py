@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from typing import Final
 
-_MOST: Final = 12.0
+_MOST: Final = 6.0
 
 
 def crowding() -> float:
-    """How many want each processor of this machine, at least 1: its load over the last minute by its processors."""
+    """How many times longer answers may take than on a machine of one's own, at least 1.
+
+    The root of how many want each processor: limits are several times what an answer takes, and a dead server beside
+    a build shall still be given up soon.
+    """
     try:
-        return min(max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)), _MOST)
+        return min(math.sqrt(max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))), _MOST)
     except OSError:
         return 1.0
 
