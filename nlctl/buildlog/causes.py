@@ -201,7 +201,7 @@ MEANINGS: Final[dict[Cause, Meaning]] = {
         "a platform property differs between the client and every worker",
         (
             fix("see which", "nlctl", "doctor", "action", DIGEST),
-            fix("see what workers offer", "nlctl", "workers", "ls", "-o", "wide"),
+            fix("see what workers offer", "nlctl", "workers", "ls"),
         ),
     ),
     Cause.NO_EXECUTION: Meaning(
@@ -252,7 +252,7 @@ MEANINGS: Final[dict[Cause, Meaning]] = {
     Cause.WRONG_MACHINE: Meaning(
         "a program of another kind of machine was run",
         "the worker's processor or system is not what the toolchain was made for",
-        (fix("see what workers offer", "nlctl", "workers", "ls", "-o", "wide"), fix("ask for ISA in exec_properties")),
+        (fix("see what workers offer", "nlctl", "workers", "ls"), fix("ask for ISA in exec_properties")),
     ),
     Cause.NO_PROGRAM: Meaning(
         "the worker does not have the program",

@@ -86,8 +86,24 @@ def given(variable: str) -> dict[str, tuple[str, str]]:
 
 
 DEFECTS = [
-    Defect("NLX001", "NL-CFG-126", HEALTH, {"cas.json5": ("health: {},", "")}),
-    Defect("NLX002", "NL-CFG-145", '"50061:50061"', {COMPOSE: ("127.0.0.1:50052:50052", "50061:50061")}),
+    Defect(
+        "NLX001",
+        "NL-CFG-126",
+        HEALTH,
+        {
+            "cas.json5": ("health: {},", ""),
+            COMPOSE: (
+                '- nlserver-probe\n        - "/run/nlserver/admin.sock"',
+                f'- curl\n        - "http://{HEALTH}"',
+            ),
+        },
+    ),
+    Defect(
+        "NLX002",
+        "NL-CFG-145",
+        '"50061:50061"',
+        {COMPOSE: ("${PUBLISH:-127.0.0.1}:${CLIENT_PORT:-50052}:50052", "50061:50061")},
+    ),
     Defect("NLX003", "NL-CFG-148", "--scale workers=5", more={"RUN.md": "docker compose up --scale workers=5\n"}),
     Defect(
         "NLX004",
@@ -113,7 +129,12 @@ DEFECTS = [
             )
         },
     ),
-    Defect("NLX009", "NL-CFG-153", "privileged: true", {COMPOSE: ("init: true", "init: true\n    privileged: true")}),
+    Defect(
+        "NLX009",
+        "NL-CFG-153",
+        "privileged: true",
+        {COMPOSE: ("restart: unless-stopped", "restart: unless-stopped\n    privileged: true")},
+    ),
     Defect(
         "NLX010",
         "NL-CFG-154",
@@ -169,7 +190,7 @@ def test_numbered_copies_of_a_service_are_a_note() -> None:
     begin = files[COMPOSE].index("  worker:")
     worker = files[COMPOSE][begin : files[COMPOSE].index("volumes:\n  cas:")]
     copies = worker.replace("  worker:", "  worker-1:") + worker.replace("  worker:", "  worker-2:")
-    files[COMPOSE] = files[COMPOSE].replace(worker, copies)
+    files[COMPOSE] = files[COMPOSE].replace(worker, copies).replace(" --scale worker=8", "")
     found = judged([Text(name, text) for name, text in files.items()])
     assert bad(found) == set()
     assert [one.excerpt.strip() for one in found if one.nlx == "NLX003"] == ["worker-1:"]
