@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nlserver.proto import remote_execution_pb2 as re_pb
 
 NAME: Final = "lab"
-SHAPE: Final = Asked(workers=2, cas_size="200mb", cas_processes=1, base_port="auto")
+SHAPE: Final = Asked(workers=2, cas_size="2gb", cas_processes=1, base_port="auto")
 _GRACE_SECONDS: Final = 5.0
 _WAIT_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 0.02

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from nlserver.errors import Error
 from nlserver.reapi.client import Client, Outcome
 from nlserver.reapi.digest import digest_of
+from nlserver.reapi.execution import ExecutionState
 
 from nlctl.faults import CANARY_FAILED, NOT_READY, Fault, fix
 from nlctl.launch.wish import AIM, Ports
@@ -52,11 +53,14 @@ async def _all(client: Client, workers: Sequence[str], done: set[str]) -> list[s
     return await asyncio.gather(*map(one, workers))
 
 
-async def tried(client: Client, worker: str) -> str | None:
-    """What is wrong with this worker, None when it proved itself; an empty name is whichever takes the action."""
+async def tried(client: Client, worker: str, on_state: Callable[[ExecutionState], None] | None = None) -> str | None:
+    """What is wrong with this worker, None when it proved itself; an empty name is whichever takes the action.
+
+    `on_state` is told each state of the first run.
+    """
     nonce = secrets.token_hex(16)
     try:
-        first = await _run(client, worker, nonce)
+        first = await _run(client, worker, nonce, on_state)
         said = _ran_badly(first, worker) or await _read_badly(client, first, nonce)
         if said is None and not (await _run(client, worker, nonce)).cached:
             said = "its result was not in the action cache for the second run"
@@ -65,13 +69,16 @@ async def tried(client: Client, worker: str) -> str | None:
     return said
 
 
-async def _run(client: Client, worker: str, nonce: str) -> Outcome:
+async def _run(
+    client: Client, worker: str, nonce: str, on_state: Callable[[ExecutionState], None] | None = None
+) -> Outcome:
     return await client.run(
         _COMMAND,
         environment={"NONCE": nonce},
         output_paths=[_OUTPUT],
         platform={AIM: worker} if worker else {},
         salt=nonce.encode(),
+        on_state=on_state,
     )
 
 

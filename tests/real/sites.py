@@ -13,7 +13,7 @@ from tests.real.programs import Part, program
 
 HERE: Final = Path(__file__).parent
 _WORKER_HOME: Final = Path("/root/.cache/nativelink")
-_NAMES: Final = "127.0.0.1 localhost cas scheduler\n"
+_NAMES: Final = "127.0.0.1 localhost cas scheduler\n::1 other-cas\n"
 _ENVIRONMENT: Final = {"CAS_ENDPOINT": "cas", "SCHEDULER_ENDPOINT": "scheduler"}
 
 
@@ -40,8 +40,11 @@ class Site:
 
 
 @contextmanager
-def seed(scratch: Path, workers: int) -> Iterator[Site]:
-    """The guide's three configs, unchanged: a CAS, a scheduler and so many workers that share one volume."""
+def seed(scratch: Path, workers: int, cas_of_workers: str = "cas") -> Iterator[Site]:
+    """The guide's three configs, unchanged: a CAS, a scheduler and so many workers that share one volume.
+
+    `cas_of_workers` is the CAS_ENDPOINT that workers are given: `other-cas` is a name of the address ::1.
+    """
     volume, command = scratch / "cas-data", [program("nlserver"), "--name"]
     with ExitStack() as stack:
         stack.enter_context(isolation.covered(Path("/etc/hosts"), _NAMES, scratch / "hosts"))
@@ -52,10 +55,11 @@ def seed(scratch: Path, workers: int) -> Iterator[Site]:
         stack.enter_context(isolation.bound(volume, _WORKER_HOME / "data-worker-test"))
 
         def part(name: str, config: str, ready: str, work: Path | None = None) -> Part:
-            line = [*command, name, str(HERE / "seed" / config)]
+            line, environment = [*command, name, str(HERE / "seed" / config)], _ENVIRONMENT
             if work is not None:
                 line = isolation.binding(work, _WORKER_HOME / "work", line)
-            started = stack.enter_context(Part(name, line, scratch / f"{name}.log", _ENVIRONMENT))
+                environment = {**environment, "CAS_ENDPOINT": cas_of_workers}
+            started = stack.enter_context(Part(name, line, scratch / f"{name}.log", environment))
             started.wait_for(ready)
             return started
 

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.patience import within
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
 
 _ANYWHERE: Final = ""
+WAITS: Final = "QUEUED"
+"""Said of an action that no worker has taken."""
+_WAITING_SECONDS: Final = 10.0
+_NOT_FOUND: Final = re.compile(r"[0-9a-f]{64}-\d+ not found")
+_OTHER_CAS: Final = (
+    "what the client uploads and what the worker makes is not found by the other: its slow tier leads to another CAS. "
+    "Workers need not share a directory, whatever the server's message says: they must reach the CAS of the clients"
+)
+_ONE_CAS: Final = "let the slow tier of every worker be a grpc store that leads to the CAS of the clients"
 
 
 async def _canaries(site: Site) -> Mapping[str, str]:
@@ -29,8 +40,22 @@ async def _canaries(site: Site) -> Mapping[str, str]:
         names = [one.name for one in ready if AIM in one.properties]
         if not names:
             raise NotHere("no worker takes work")
+    if names == [_ANYWHERE]:
+        return {_ANYWHERE: await _anywhere(site)}
     said = await asyncio.gather(*(canary.tried(site.client, name) for name in names))
     return {name: words or "" for name, words in zip(names, said, strict=True)}
+
+
+async def _anywhere(site: Site) -> str:
+    """The same of a server that does not tell of its workers: that it waits is all that can be seen from outside."""
+    from nlctl.launch import canary
+
+    stages: list[str] = []
+    try:
+        async with within(_WAITING_SECONDS):
+            return await canary.tried(site.client, _ANYWHERE, lambda state: stages.append(state.stage.name)) or ""
+    except TimeoutError:
+        return WAITS if stages[-1:] != ["EXECUTING"] else f"it did not end within {_WAITING_SECONDS:g}s"
 
 
 def judge_canaries(found: Mapping[str, str]) -> Iterable[Finding]:
@@ -39,18 +64,35 @@ def judge_canaries(found: Mapping[str, str]) -> Iterable[Finding]:
     if not bad:
         where = f"on {len(found)} workers" if _ANYWHERE not in found else "on a worker"
         return [ok(f"an action ran {where}, its output came back, and its result was found again")]
+    if bad.get(_ANYWHERE) == WAITS:
+        return [_waits()]
     return [
         Finding(
             Verdict.FAILED,
             f"{name or 'the server'} does not run actions: {said}",
+            _OTHER_CAS if _NOT_FOUND.search(said) else "",
             evidence=(Evidence("canary", said, "Execute"),),
             fixes=(
+                *([fix(_ONE_CAS)] if _NOT_FOUND.search(said) else []),
                 fix("see what it says", "nlctl", "logs", *([name] if name else [])),
                 *([fix("give its work to others meanwhile", "nlctl", "workers", "cordon", name)] if name else []),
             ),
         )
         for name, said in bad.items()
     ]
+
+
+def _waits() -> Finding:
+    return Finding(
+        Verdict.WARNING,
+        f"an action that asks for nothing still waits after {_WAITING_SECONDS:g}s",
+        "no worker is connected, or all are busy; this server does not tell which",
+        (Evidence("canary", "QUEUED", "Execute"),),
+        (
+            fix("see that workers reach the worker API of the scheduler: their logs say `Connected to scheduler`"),
+            fix("see that what clients ask for is what workers offer: platform_properties in their configs"),
+        ),
+    )
 
 
 CHECKS: Final = (
@@ -60,7 +102,7 @@ CHECKS: Final = (
         "an action runs on every worker",
         Level.STANDARD,
         "an action aimed at each worker; its output is read back; a second run finds the result",
-        "failed, by worker",
+        "failed, by worker; warning: it waits, where the server does not tell of its workers",
         "the log of that worker",
         _canaries,
         judge_canaries,

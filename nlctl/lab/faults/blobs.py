@@ -16,7 +16,7 @@ from nlctl.lab.injection import Clue, Injection
 from nlctl.lab.lab import Lab, damaged
 
 _MIB: Final = 1 << 20
-_SIZE: Final = 'max_bytes: "200mb"'
+_SIZE: Final = 'max_bytes: "2gb"'
 
 
 def _evicted(lab: Lab) -> Clue:

@@ -59,7 +59,7 @@ FAULTS: Final = (
     Injection(
         "small-disk",
         "a store may take more than its disk has",
-        f"The CAS may keep 200 MB on a volume of {_SMALL}: it will be full before anything is evicted. Needs root, or "
+        f"The CAS may keep 2 GB on a volume of {_SMALL}: it will be full before anything is evicted. Needs root, or "
         "a kernel that lets users mount in a namespace of their own.",
         _small,
         "NLD-STO-01",

@@ -37,6 +37,7 @@ WORKER = WorkerFacts("worker-1", "worker-1x", "MAIN", "ready", {}, {}, [], 2, 0,
 WAITS = OperationFacts("op", "queued", NOW, NOW - 400, "", "", False, of(b""), "", 0, 0, 1, {})
 READY = Report("cas", "ready", 10)
 SEEN = Sighting("worker-1", "CAS_STORE/slow", "grpc", "present")
+MISSED = f"NOT_FOUND: Object {'ab' * 32}-64 not found in either fast or slow store. If using multiple workers, ..."
 LEADS = {("worker-1", "CAS_STORE/slow"): "grpc://other:1"}
 
 
@@ -112,6 +113,8 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (blobs.judge_result, blobs.Written(True, False), Verdict.FAILED, "not found right after"),
     (execution.judge_canaries, {"worker-1": ""}, Verdict.OK, ""),
     (execution.judge_canaries, {"worker-1": "no"}, Verdict.FAILED, "worker-1 does not run actions: no"),
+    (execution.judge_canaries, {"": execution.WAITS}, Verdict.WARNING, "Connected to scheduler"),
+    (execution.judge_canaries, {"": MISSED}, Verdict.FAILED, "its slow tier leads to another CAS"),
     (workers.judge_registered, workers.Seats(["worker-1"], [WORKER], NOW), Verdict.OK, ""),
     (workers.judge_registered, workers.Seats(["worker-1", "w2"], [WORKER], NOW), Verdict.FAILED, "scheduler: w2"),
     (workers.judge_registered, workers.Seats(None, [], NOW), Verdict.FAILED, "no worker is connected"),
