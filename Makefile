@@ -29,11 +29,14 @@ test: $(READY) ## Run the tests that need nothing but Python
 conformance: $(READY) ## Run the conformance suite alone; ARGS="--target grpc://HOST:PORT" judges another server
 	$(PYTHON) -m pytest -n auto tests/conformance $(ARGS)
 
-# Those in tests/real move their process into a network of its own, into which threads that gRPC has already do not follow.
-test-real: $(READY) ## Install real clients (Bazel, buildbox, BuildStream, BuildGrid) and run the tests that use them
+# Those in tests/real move their process into a network of its own, into which threads that gRPC has already do not follow,
+# and from which no container is within reach.
+test-real: $(READY) ## Install real clients (Bazel, buildbox, BuildStream, ...) and Docker, and run the tests that use them
 	sh .ci/install-real-clients.sh
-	$(PYTHON) -m pytest -n 2 --dist loadgroup -m "real or slow" --ignore tests/real
+	sh .ci/start-docker.sh
+	$(PYTHON) -m pytest -n 2 --dist loadgroup -m "real or slow" --ignore tests/real --ignore tests/docker
 	$(PYTHON) -m pytest -m "real or slow" tests/real
+	$(PYTHON) -m pytest -m "real or slow" tests/docker
 
 MINUTES ?= 10
 SEED ?= 1

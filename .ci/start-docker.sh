@@ -1,12 +1,15 @@
 #!/bin/sh
-# Makes a Docker Engine answer on this machine, and a base image for ours: Debian with Python, by debootstrap, because
-# no registry is within reach of the tests. What is there already stays; `start-docker.sh stop` ends what this started.
+# Makes a Docker Engine answer on this machine, and the images that tests build on, because no registry is within their
+# reach: nlctl-base, Debian with Python, by debootstrap, and nlctl-debs, the packages of a compiler. What is there already
+# stays for a month; `start-docker.sh stop` ends what this started.
 set -eu
 cd "$(dirname "$0")/.."
 ROOT=${NLCTL_DOCKER_ROOT:-/var/tmp/nlctl-docker} # needs a real filesystem: overlay2 does not stack on itself
 PIDS=/run/nlctl-dockerd.pid
 LOG=/var/log/nlctl-dockerd.log
 BASE=nlctl-base
+DEBS=nlctl-debs
+MONTH=$(date +%Y-%m)
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -61,19 +64,40 @@ start() {
 }
 
 make_base() {
-    tag=$(date +%Y-%m)
-    if sdk 'sys.exit(not engine.images.list(sys.argv[2]))' "$BASE:$tag"; then
-        return
-    fi
-    echo "start-docker: making $BASE:$tag"
+    ! exists "$BASE" || return 0
+    echo "start-docker: making $BASE:$MONTH"
     scratch=$(mktemp -d)
     trap 'as_root rm -rf "$scratch"' EXIT
     as_root debootstrap --variant=minbase --include=python3,tini,ca-certificates bookworm "$scratch/root" \
         http://deb.debian.org/debian >"$scratch/log" 2>&1 || { tail -n 20 "$scratch/log" >&2; exit 1; }
     as_root tar -C "$scratch/root" --exclude=./dev --exclude=./proc --exclude=./sys --exclude='./var/cache/apt/*' \
         --exclude='./var/lib/apt/lists/*' -cf "$scratch/base.tar" .
-    sdk 'engine.api.import_image_from_file(sys.argv[2], repository=sys.argv[3], tag=sys.argv[4])
-engine.images.get(":".join(sys.argv[3:5])).tag(sys.argv[3], "latest")' "$scratch/base.tar" "$BASE" "$tag"
+    sdk 'engine.api.import_image_from_file(sys.argv[2], repository=sys.argv[3], tag=sys.argv[4])' \
+        "$scratch/base.tar" "$BASE" "$MONTH"
+    latest "$BASE"
+}
+
+make_debs() {
+    ! exists "$DEBS" || return 0
+    echo "start-docker: making $DEBS:$MONTH"
+    sdk 'import io
+engine.images.build(fileobj=io.BytesIO(sys.argv[2].encode()), tag=sys.argv[3], network_mode="host", rm=True)' "
+FROM $BASE:$MONTH AS fetched
+RUN apt-get update -qq \\
+ && apt-get install -y -qq --no-install-recommends --download-only gcc g++ \\
+ && mkdir /debs && mv /var/cache/apt/archives/*.deb /debs
+FROM scratch
+COPY --from=fetched /debs /debs
+" "$DEBS:$MONTH"
+    latest "$DEBS"
+}
+
+exists() {
+    sdk 'sys.exit(not engine.images.list(sys.argv[2]))' "$1:$MONTH"
+}
+
+latest() {
+    sdk 'engine.images.get(":".join(sys.argv[2:4])).tag(sys.argv[2], "latest")' "$1" "$MONTH"
 }
 
 case ${1:-start} in
@@ -82,5 +106,8 @@ start)
     install
     answers || start
     make_base
+    make_debs
+    # What earlier builds left, once it is too old to be built upon.
+    sdk 'engine.images.prune({"dangling": True, "until": "168h"})'
     ;;
 esac

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from nlctl import VERSION
-from nlctl.containers.connection import told
+from nlctl.containers.connection import no_image, told
 from nlctl.containers.wheels import Python
 from nlctl.faults import NO_IMAGE, NOT_BUILT, Fault, fix
 from nlctl.launch.templates import template
@@ -44,7 +44,7 @@ def python_of(engine: APIClient, base: str, say: Callable[[str], None]) -> Pytho
     with told():
         if not engine.images(base):
             say(f"pulling {base}")
-            engine.pull(base)
+            _pull(engine, base)
         host = engine.create_host_config(network_mode="none")
         asked = engine.create_container(base, entrypoint=["python3", "-c", _ASK], command=[], host_config=host)
         try:
@@ -60,6 +60,16 @@ def python_of(engine: APIClient, base: str, say: Callable[[str], None]) -> Pytho
             NO_IMAGE, f"nothing can be built on {base}", why="its python3 does not run", fixes=[remedy], said=said
         )
     return Python(words[0], words[1], int(words[2]))
+
+
+def _pull(engine: APIClient, base: str) -> None:
+    from docker.errors import APIError
+
+    try:
+        engine.pull(base)
+    except APIError as failure:
+        # Also a registry that is out of reach is the engine's own error.
+        raise no_image(str(failure.explanation or failure)) from failure
 
 
 def build(

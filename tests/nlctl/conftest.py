@@ -89,9 +89,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     made("down", "--all", "--wipe", "--yes", code=None)
 
 
-def until(look: Callable[[], Any]) -> Any:
+def until(look: Callable[[], Any], seconds: float = LIMIT) -> Any:
     """What `look` finds, once it finds something."""
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := look():
             return found

@@ -1,0 +1,73 @@
+"""What tests on a real Docker Engine share: the engine, the image that nlctl builds there, and one with a compiler."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from typing import Final
+
+import docker
+import pytest
+from docker.errors import DockerException
+
+from tests.docker.compose import TOOLCHAIN
+from tests.nlctl.conftest import Cli
+from tests.nlctl.documents import valid
+
+BASE: Final = "nlctl-base"
+TAG: Final = "nlctl:tested"
+DOCKERFILE: Final = f"""\
+FROM {TAG}
+USER root
+COPY --from=nlctl-debs /debs /debs
+RUN dpkg --install /debs/*.deb >/dev/null && rm -r /debs
+USER 10001:10001
+"""
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """The engine of this machine. What tests make there, they remove; its images stay, for the next time."""
+    try:
+        client = docker.from_env(timeout=1800)
+        client.ping()
+    except DockerException as failure:
+        pytest.fail(f"no Docker Engine answers: run `make test-real` ({failure})")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def built(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """What `nlctl image build` said of the image that it built."""
+    cli = Cli(tmp_path_factory.mktemp("builder"), limit=3600)
+    item: dict[str, object] = valid(
+        cli("image", "build", "--base", BASE, "--tag", TAG, "-o", "json", "--progress", "plain").document
+    )["item"]
+    return item
+
+
+@pytest.fixture(scope="session")
+def image(built: dict[str, object]) -> str:
+    """The name of that image."""
+    return str(built["tag"])
+
+
+@pytest.fixture(scope="session")
+def toolchain(engine: docker.DockerClient, image: str) -> str:
+    """An image for workers that compile: ours, and a compiler, as docs/docker.md shows it."""
+    context = io.BytesIO()
+    with tarfile.open(fileobj=context, mode="w") as tar:
+        entry = tarfile.TarInfo("Dockerfile")
+        entry.size = len(DOCKERFILE)
+        tar.addfile(entry, io.BytesIO(DOCKERFILE.encode()))
+    context.seek(0)
+    engine.images.build(fileobj=context, custom_context=True, tag=TOOLCHAIN, rm=True, forcerm=True)
+    return TOOLCHAIN
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """A user of `nlctl` who has nothing yet."""
+    return Cli(tmp_path_factory.mktemp("home"), limit=900)
