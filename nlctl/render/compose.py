@@ -52,7 +52,7 @@ def _service(shape: Shape, part: str) -> dict[str, Any]:
         "restart": "unless-stopped",
         "command": [f"/etc/nlserver/{part}.json5"],
         "environment": shape.environments[part],
-        "healthcheck": {"test": ["CMD", *PROBE], "interval": "5s", "timeout": "15s", "retries": 12},
+        "healthcheck": {"test": ["CMD", *PROBE], "interval": "5s", "timeout": "30s", "retries": 12},
     }
 
 

@@ -158,7 +158,7 @@ def _worker(shape: Shape) -> dict[str, Any]:
     named = {"name": "WORKER_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
     container: dict[str, Any] = {"env": [named], **_DATA}
     # Alive is whose process lives: to restart workers because their scheduler is away would end what they run.
-    container["readinessProbe"] = {"exec": {"command": list(PROBE)}, "periodSeconds": 5, "timeoutSeconds": 15}
+    container["readinessProbe"] = {"exec": {"command": list(PROBE)}, "periodSeconds": 5, "timeoutSeconds": 30}
     container["resources"] = {
         "requests": _amounts(shape, 2) or {"cpu": "1", "memory": "1Gi"},
         **({"limits": limits} if (limits := _amounts(shape, 1)) else {}),

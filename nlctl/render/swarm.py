@@ -51,7 +51,7 @@ def _service(shape: Shape, part: str, replicas: int, deploy: dict[str, Any], gra
         "environment": shape.environments[part],
         "configs": [{"source": part, "target": f"/etc/nlserver/{part}.json5"}],
         "networks": ["cluster"],
-        "healthcheck": {"test": ["CMD", *PROBE], "interval": "5s", "timeout": "15s", "retries": 12},
+        "healthcheck": {"test": ["CMD", *PROBE], "interval": "5s", "timeout": "30s", "retries": 12},
         "stop_grace_period": grace,
         "deploy": {
             "replicas": replicas,
