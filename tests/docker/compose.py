@@ -7,7 +7,7 @@ import re
 import socket
 import subprocess
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -39,6 +39,7 @@ class Project:
         self.engine = engine
         self.folder = folder
         self.name = f"nlctl-test-{uuid.uuid4().hex[:8]}"
+        self.seen: set[str] = set()
         self._environment = {**os.environ, **environment, "COMPOSE_PROJECT_NAME": self.name}
 
     def line(self, line: str, code: int = 0) -> str:
@@ -53,6 +54,7 @@ class Project:
             check=False,
         )
         assert done.returncode == code, f"{line} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        self.seen |= volumes(self.containers())
         return _COLOUR.sub("", done.stdout)
 
     def containers(self, service: str = "") -> list[Container]:
@@ -80,7 +82,6 @@ class Project:
 @contextmanager
 def project(engine: docker.DockerClient, folder: Path, **environment: str) -> Iterator[Project]:
     """A project that is taken down at the end, volumes included: nothing of it may be left."""
-    before = volumes(engine)
     made = Project(engine, folder, environment)
     try:
         yield made
@@ -89,18 +90,12 @@ def project(engine: docker.DockerClient, folder: Path, **environment: str) -> It
     labelled = {"label": f"{PROJECT}={made.name}"}
     assert engine.containers.list(all=True, filters=labelled) == []
     assert engine.networks.list(filters=labelled) == []
-    assert volumes(engine) - before == set()
+    assert made.seen & {one.name for one in engine.volumes.list()} == set()
 
 
-def volumes(engine: docker.DockerClient) -> set[str]:
-    """The volumes that no container of another's uses: of those, several people may make some at a time."""
-    used = {
-        mount["Name"]
-        for one in engine.containers.list(all=True, ignore_removed=True)
-        for mount in one.attrs["Mounts"]
-        if mount["Type"] == "volume"
-    }
-    return {one.name for one in engine.volumes.list()} - used
+def volumes(containers: Iterable[Container]) -> set[str]:
+    """The volumes, named or not, that these containers mount."""
+    return {mount["Name"] for one in containers for mount in one.attrs["Mounts"] if mount["Type"] == "volume"}
 
 
 def health(container: Container) -> str:

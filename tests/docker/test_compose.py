@@ -44,7 +44,7 @@ def test_workers_have_the_limits_that_were_asked(running: Project) -> None:
 
 
 def test_an_action_finds_the_compiler_of_the_image_and_no_root(running: Project, user: Cli) -> None:
-    identity, host = user("run", "--no-cache", "--", "/bin/sh", "-c", COMPILE).out.split()
+    identity, host = user("-C", "compose", "run", "--no-cache", "--", "/bin/sh", "-c", COMPILE).out.split()
     assert identity == "10001"
     assert host in {one.id[:12] for one in running.containers("worker") if one.id}
 
@@ -62,4 +62,4 @@ def test_a_worker_that_its_scheduler_does_not_know_is_not_healthy(running: Proje
 def test_it_is_scaled_to_fewer_and_still_works(running: Project, user: Cli) -> None:
     running.line("docker compose up -d --scale worker=2")
     assert len(running.containers("worker")) == 2
-    assert user("run", "--no-cache", "--", "echo", "still").out == "still\n"
+    assert user("-C", "compose", "run", "--no-cache", "--", "echo", "still").out == "still\n"

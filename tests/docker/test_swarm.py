@@ -34,20 +34,21 @@ def swarm(engine: docker.DockerClient) -> Iterator[None]:
 def stack(engine: docker.DockerClient, swarm: None, image: str, user: Cli) -> Iterator[dict[str, Service]]:
     user("config", "render", "--to", "swarm", "--workers", "3", "--image", image, "--memory", "512mb")
     cas, clients = free_ports(2)
-    before = volumes(engine)
     # The SDK knows services, not stacks: these are the docker command's own.
     deploy = ["docker", "stack", "deploy", "--compose-file", "stack.yml", "--resolve-image", "never", STACK]
     environment = {"PATH": "/usr/bin:/bin", "CAS_PORT": str(cas), "CLIENT_PORT": str(clients), "HOME": str(user.home)}
     subprocess.run(deploy, cwd=user.home, env=environment, check=True, capture_output=True)
     user("context", "add", "swarm", f"grpc://127.0.0.1:{cas}", "--executor", f"grpc://127.0.0.1:{clients}")
     yield {one.name.removeprefix(f"{STACK}_"): one for one in engine.services.list(filters={"label": NAMESPACE})}
-    subprocess.run(["docker", "stack", "rm", STACK], env=environment, check=True, capture_output=True)
     labelled = {"label": NAMESPACE}
+    seen = volumes(engine.containers.list(filters=labelled, ignore_removed=True))
+    assert len(seen) >= 4, "one of the CAS, and one of each worker"
+    subprocess.run(["docker", "stack", "rm", STACK], env=environment, check=True, capture_output=True)
     until(lambda: not engine.containers.list(all=True, filters=labelled, ignore_removed=True))
     until(lambda: not engine.networks.list(filters=labelled))
     for volume in engine.volumes.list(filters=labelled):
         volume.remove()
-    assert volumes(engine) - before == set()
+    until(lambda: not seen & {one.name for one in engine.volumes.list()})
 
 
 def _left(engine: docker.DockerClient) -> bool:
@@ -82,7 +83,10 @@ def test_workers_are_named_after_their_slots_and_limited(stack: dict[str, Servic
 
 
 def test_it_runs_actions_also_after_it_was_scaled(stack: dict[str, Service], user: Cli) -> None:
-    assert user("run", "--no-cache", "--", "echo", "three").out == "three\n"
+    assert user("-C", "swarm", "run", "--no-cache", "--", "echo", "three").out == "three\n"
     stack["worker"].scale(5)
     healthy(stack["worker"], 5)
-    assert user("run", "--no-cache", "--platform", "nlctl-worker=worker-5", "--", "echo", "five").out == "five\n"
+    assert (
+        user("-C", "swarm", "run", "--no-cache", "--platform", "nlctl-worker=worker-5", "--", "echo", "five").out
+        == "five\n"
+    )
