@@ -4,7 +4,7 @@
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
-.PHONY: generate help setup up down test conformance test-real lint types fmt fuzz bench bench-bazel proto clean
+.PHONY: generate help setup up down test conformance test-real test-docker lint types fmt fuzz bench bench-bazel proto clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | while IFS='	' read -r name text; do printf '  make %-11s %s\n' "$$name" "$$text"; done
@@ -30,12 +30,14 @@ conformance: $(READY) ## Run the conformance suite alone; ARGS="--target grpc://
 	$(PYTHON) -m pytest -n auto tests/conformance $(ARGS)
 
 # Those in tests/real move their process into a network of its own, into which threads that gRPC has already do not follow,
-# and from which no container is within reach.
-test-real: $(READY) ## Install real clients (Bazel, buildbox, BuildStream, ...) and Docker, and run the tests that use them
+# and from which no container is within reach: those have a target of their own.
+test-real: $(READY) ## Install real clients (Bazel, buildbox, BuildStream, BuildGrid) and run the tests that use them
 	sh .ci/install-real-clients.sh
-	sh .ci/start-docker.sh
 	$(PYTHON) -m pytest -n 2 --dist loadgroup -m "real or slow" --ignore tests/real --ignore tests/docker
 	$(PYTHON) -m pytest -m "real or slow" tests/real
+
+test-docker: $(READY) ## Start a Docker Engine and run the tests that use it (root)
+	sh .ci/start-docker.sh
 	$(PYTHON) -m pytest -m "real or slow" tests/docker
 
 MINUTES ?= 10

@@ -33,7 +33,7 @@ def engine() -> Iterator[docker.DockerClient]:
         client = docker.from_env(timeout=1800)
         client.ping()
     except DockerException as failure:
-        pytest.fail(f"no Docker Engine answers: run `make test-real` ({failure})")
+        pytest.fail(f"no Docker Engine answers: run `make test-docker` ({failure})")
     yield client
     client.close()
 
