@@ -13,7 +13,7 @@ from nlctl.faults import ENGINE_REFUSED, NO_ENGINE, NO_IMAGE, Fault, fix
 if TYPE_CHECKING:
     from docker import APIClient
 
-_ANSWER_SECONDS: Final = 60
+_ANSWER_SECONDS: Final = 300
 _LOCAL: Final = ("", "unix", "npipe")
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from nlctl.containers.states import State
+
+_CONFIG: Final = re.compile(r"/[\w./-]+\.json5?\b")
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,12 @@ def command_of(facts: Mapping[str, Any]) -> Sequence[str]:
     """Everything that the container runs, word by word."""
     config = facts["Config"]
     return [*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]
+
+
+def config_of(facts: Mapping[str, Any]) -> str | None:
+    """The path of the config that the container runs, also where a shell starts its server; None for none."""
+    named = _CONFIG.findall(" ".join(command_of(facts)))
+    return named[-1] if named else None
 
 
 def environment_of(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from nlctl.containers.housing import (
     Housed,
     Kept,
     command_of,
+    config_of,
     environment_of,
     mounts_of,
     opened_of,
@@ -58,12 +59,12 @@ def _present(engine: APIClient, container: str) -> Housed | None:
 
 def _housed(engine: APIClient, facts: Mapping[str, Any]) -> Housed | None:
     words = command_of(facts)
-    configs = [word for word in words if word.endswith((".json5", ".json"))]
-    if not configs:
+    config = config_of(facts)
+    if config is None:
         return None
     state = read(facts)
-    text = _text(engine, state.id, configs[0])
-    file = _file(configs[0], text, environment_of(facts))
+    text = _text(engine, state.id, config)
+    file = _file(config, text, environment_of(facts))
     keeps = tuple(_keeps(file)) if file else ()
     dials = tuple(dict.fromkeys(_dials(file))) if file else ()
     running = state.status == "running"

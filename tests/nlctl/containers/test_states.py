@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nlctl.containers.files import Entry, packed
+from nlctl.containers.housing import config_of
 from nlctl.containers.labels import order, part_of
 from nlctl.containers.states import moment, read
 
@@ -94,3 +95,17 @@ def test_files_and_folders_are_packed_for_their_owner() -> None:
     with tarfile.open(fileobj=io.BytesIO(packed([Entry("a.json5", b"{}"), Entry("run", private=True)], 7))) as tar:
         text, folder = tar.getmembers()
         assert (text.uid, text.mode, folder.uid, folder.mode, folder.isdir()) == (7, 0o644, 7, 0o700, True)
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "command", "config"),
+    [
+        (["tini", "--", "nlserver"], ["/config/cas.json5"], "/config/cas.json5"),
+        (["/bin/sh", "-c", 'WORKER_NAME="$(hostname)" exec nlserver /etc/w.json5'], [], "/etc/w.json5"),
+        (["postgres"], ["-c", "x=1"], None),
+    ],
+)
+def test_the_config_of_a_container_is_found_in_what_it_runs(
+    entrypoint: list[str], command: list[str], config: str | None
+) -> None:
+    assert config_of({"Config": {"Entrypoint": entrypoint, "Cmd": command}}) == config
