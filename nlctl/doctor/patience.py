@@ -22,9 +22,10 @@ def crowding() -> float:
         return 1.0
 
 
-def within(seconds: float) -> asyncio.Timeout:
+def within(seconds: float, most: float = _MOST) -> asyncio.Timeout:
     """Raise TimeoutError in the block when it takes longer than this; on a crowded machine, than so many times this.
 
-    An answer that is late there is not lost, and a failure that nobody but the doctor sees helps nobody.
+    An answer that is late there is not lost, and a failure that nobody but the doctor sees helps nobody. `most` is for
+    waits that are as long as that where a server is dead.
     """
-    return asyncio.timeout(seconds * crowding())
+    return asyncio.timeout(seconds * min(crowding(), most))
