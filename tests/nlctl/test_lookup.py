@@ -265,7 +265,7 @@ class TestMissing:
         assert (done.out, done.err) == ("", "it is there\n")
 
     def test_many_are_asked_at_once(self, cluster: Cli) -> None:
-        given = "".join(f"{number:064x}/7\n" for number in range(25_000))
+        given = "".join(f"{number:063x}a/7\n" for number in range(25_000))
         done = cluster("cas", "missing", "-", "-o", "json", given=given, code=3)
         document = done.document
         assert (document["asked"], document["missing"], len(document["items"])) == (25_000, 25_000, 25_000)
