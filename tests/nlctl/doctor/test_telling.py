@@ -31,7 +31,7 @@ LINT = Finding(
     evidence=(Evidence("NL-CFG-144", "cas_fast_slow_store", "/home/config/worker-2.json5:12"),),
     fixes=(fix("one CAS server for both"),),
 )
-OTHER = replace(LINT, evidence=(Evidence("NL-CFG-144", "x", "config/worker-3.json5:9"),))
+OTHER = replace(LINT, evidence=(Evidence("NL-CFG-120", "x", "config/worker-3.json5:9"),))
 
 
 def outcome(id_: str, *found: Finding) -> Outcome:
@@ -55,6 +55,11 @@ def test_what_the_config_says_of_another_part_stands_beside_it() -> None:
     found = told(LINT, OTHER)
     assert found["NLD-CFG-01"] == (OTHER,)
     assert len(found["NLD-SHR-01"][0].evidence) == 2
+
+
+def test_two_parts_at_odds_are_told_once_whichever_of_them_the_config_names() -> None:
+    named = replace(LINT, evidence=(Evidence("NL-CFG-144", "x", "config/scheduler.json5:9"),))
+    assert [one.verdict for one in told(named)["NLD-CFG-01"]] == [Verdict.OK]
 
 
 @pytest.mark.parametrize("live", [(), (ok("all is seen"),), (replace(LIVE, verdict=Verdict.SKIPPED),)])
