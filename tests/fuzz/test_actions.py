@@ -77,7 +77,7 @@ def check(shop: Shop, result: worker_api_pb2.ExecuteResult, descriptors: int) ->
     assert result.execute_response.status.code not in OURS, result
     assert left(shop.bench.workspace.path) == []
     assert marked(shop) == []
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
 
 
 @fuzz(25, st.lists(deeds, min_size=1, max_size=8), st.lists(relative, max_size=3), st.booleans())

@@ -152,7 +152,7 @@ async def test_an_input_root_is_laid_out_as_it_says_or_refused(place: Place, mad
     except Error as error:
         str(error).encode()
         code = error.code
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
     assert code in (Code.OK, Code.NOT_FOUND, Code.INVALID_ARGUMENT)
     assert set(absent) <= {GONE}
     if code is Code.OK:

@@ -111,7 +111,7 @@ def test_outputs_are_told_as_they_are_or_refused(
 def check_collecting(own: ActionDirectory, tree: Directory, paths: list[str], *, modern: bool) -> None:
     descriptors = len(os.listdir("/proc/self/fd"))
     result, blobs, code = collect(own, paths, modern=modern)
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
     wanted = [filesystem.found(tree, tuple(path.encode().split(b"/")) if path else ()) for path in paths]
     refusals = {code for node in wanted if node is not None for code in filesystem.refusals(node)}
     assert code in (refusals or {Code.OK})
