@@ -37,13 +37,13 @@ def _compose(shape: Shape) -> dict[str, Any]:
         **_service(shape, "worker"),
         "entrypoint": ["tini", "--", "/bin/sh", "-c", _WORKER],
         "command": [],
-        # A volume without a name is this container's alone.
-        "volumes": [_config("worker"), "/data"],
+        # What one worker fetched the others have, too; each has a work directory of its own there.
+        "volumes": [_config("worker"), "workers:/data"],
         "deploy": {"replicas": shape.workers, **shape.resources},
         "depends_on": {"scheduler": {"condition": "service_healthy"}},
         "stop_grace_period": "10m",
     }
-    return {"services": {"cas": cas, "scheduler": scheduler, "worker": worker}, "volumes": {"cas": {}}}
+    return {"services": {"cas": cas, "scheduler": scheduler, "worker": worker}, "volumes": {"cas": {}, "workers": {}}}
 
 
 def _service(shape: Shape, part: str) -> dict[str, Any]:

@@ -31,15 +31,15 @@ def _stack(shape: Shape) -> dict[str, Any]:
     scheduler = {**_service(shape, "scheduler", 1, manager, "60s"), "ports": [_port("CLIENT_PORT", CLIENTS)]}
     worker = {
         **_service(shape, "worker", shape.workers, shape.resources, "10m"),
-        # A volume without a name is this container's alone.
-        "volumes": [{"type": "volume", "target": "/data"}],
+        # The workers of one machine share what they fetched; each has a work directory of its own there.
+        "volumes": [{"type": "volume", "source": "workers", "target": "/data"}],
     }
     worker["environment"] = {**worker["environment"], "WORKER_NAME": "worker-{{.Task.Slot}}"}
     return {
         "version": "3.8",
         "services": {"cas": cas, "scheduler": scheduler, "worker": worker},
         "networks": {"cluster": {"driver": "overlay"}},
-        "volumes": {"cas": {}},
+        "volumes": {"cas": {}, "workers": {}},
         "configs": {part: {"file": f"./{part}.json5"} for part in ("cas", "scheduler", "worker")},
     }
 
