@@ -15,7 +15,7 @@ from nlctl.doctor.blob import Client, Facts
 from nlctl.doctor.check import NotHere
 from nlctl.doctor.checks.sharing import grid
 from nlctl.doctor.rivals import rivals
-from nlctl.doctor.site import Site, opened
+from nlctl.doctor.site import STOPPED, Site, opened
 from nlctl.layers import Layer, Sighting
 from nlctl.session import Session
 
@@ -74,11 +74,13 @@ async def _layers(site: Site, digest: Digest) -> tuple[Sequence[Sighting], Seque
     try:
         sockets = await site.sockets()
         known = await site.layers()
+        halted = [one.name for one in await site.reports() if one.state == STOPPED and one.pid is not None]
     except NotHere:
         return (), ()
     seen = await asyncio.to_thread(layers.trace, sockets, digest)
     blobs = {(one.part, one.path) for one in known if "cas" in one.roles}
-    return [one for one in seen if not one.path or (one.part, one.path) in blobs], known
+    silent = [Sighting(name, "", "", "unreachable", message="its process was stopped by a signal") for name in halted]
+    return [*(one for one in seen if not one.path or (one.part, one.path) in blobs), *silent], known
 
 
 async def _split(site: Site) -> tuple[Mapping[tuple[str, str], str], Sequence[tuple[str, str]]]:

@@ -124,8 +124,14 @@ class Lab:
         made = plan(self.ledger, asked, reports)
         if not made.done:
             work.carry_out(made, reports, _GRACE_SECONDS)
-        names = set(made.workers)
-        self.until(lambda: {one.name for one in admin.workers(self.admin)} >= names, "the workers register")
+        self.registered(*made.workers)
+
+    def registered(self, *names: str) -> None:
+        """Wait until the scheduler has these workers, or all of the cluster, also when it came after them."""
+        record = self.ledger.load()
+        assert record is not None
+        wanted = set(names or record.workers)
+        self.until(lambda: {one.name for one in admin.workers(self.admin)} >= wanted, "the workers register")
 
     def apply(self, *without: str, wait: bool = True) -> None:
         """Run the configs as they stand now, without these parts; returns when each serves or has failed to."""

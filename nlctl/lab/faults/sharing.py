@@ -25,6 +25,7 @@ def _dead(lab: Lab) -> Clue:
 
 def _scheduler(lab: Lab) -> Clue:
     _lead(lab, "scheduler", lab.other_server().cas)
+    lab.registered()
     return _uploaded(lab)
 
 
