@@ -31,7 +31,13 @@ answers() {
 }
 
 stop() {
-    [ ! -f "$PIDS" ] || as_root sh -c "kill \$(cat $PIDS) && while kill -0 \$(cat $PIDS) 2>/dev/null; do sleep 0.1; done" || true
+    # It removes the file as it ends.
+    [ -f "$PIDS" ] || return 0
+    as_root sh -c "kill \$(cat $PIDS)" || return 0
+    for _ in $(seq 200); do
+        [ -f "$PIDS" ] || return 0
+        sleep 0.1
+    done
 }
 
 install() {
