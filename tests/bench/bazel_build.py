@@ -52,7 +52,7 @@ def _on_cluster(home: Path, bazel: Bazel, workers: int) -> float:
     cluster = Cluster(home)
     try:
         cluster.up(workers)
-        bazel.workspace.cluster(cluster.nlctl("bazelrc") + f"build --config=nl --jobs={workers}\n")
+        bazel.workspace.cluster(cluster.bazelrc(workers))
         return _timed(bazel)
     finally:
         cluster.down("--wipe")

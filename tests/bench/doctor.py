@@ -122,8 +122,7 @@ def _building(cluster: Cluster, home: Path) -> Iterator[None]:
     workspace = Workspace(home / "workspace")
     workspace.write()
     bazel = Bazel(workspace, home / "bazel")
-    lines = json.loads(cluster.nlctl("bazelrc", "-o", "json"))["item"]["lines"]
-    workspace.cluster("\n".join([*lines, f"build --config=nl --jobs={_WORKERS}"]) + "\n")
+    workspace.cluster(cluster.bazelrc(_WORKERS))
     words = ("build", "--noremote_accept_cached", *_WHAT)
     bazel.run(*words)
     loop = " && ".join(

@@ -44,6 +44,11 @@ class Cluster:
         )
         return ended.stdout
 
+    def bazelrc(self, jobs: int) -> str:
+        """The lines that let Bazel build on it, so many actions at a time."""
+        lines = json.loads(self.nlctl("bazelrc", "-o", "json"))["item"]["lines"]
+        return "\n".join([*lines, f"build --config=nl --jobs={jobs}", ""])
+
     def up(self, workers: int) -> tuple[float, dict[str, Any]]:
         """Seconds until every worker ran its canary, and what `nlctl up` says."""
         begin = time.perf_counter()
