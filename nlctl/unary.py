@@ -20,6 +20,8 @@ _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS, _GOAWAY, _WINDOW_UPDATE = 0, 1, 3, 4, 7, 8
 _END_STREAM, _ACK, _END_HEADERS = 1, 1, 4
 _PREFIX: Final = 5
+GREETING: Final = _PREFACE + bytes(3) + bytes([_SETTINGS]) + bytes(5)
+"""What a client of HTTP/2 says first: the preface and an empty SETTINGS frame (RFC 9113, 3.4)."""
 
 
 def at_socket(path: str, method: str, message: bytes, seconds: float) -> bytes | None:

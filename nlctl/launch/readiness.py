@@ -10,12 +10,12 @@ from nlctl.containers.states import State
 from nlctl.launch.containers import RUN
 from nlctl.launch.ledger import Ledger
 from nlctl.launch.wish import Ports
+from nlctl.unary import GREETING
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 _SAID: Final = b"READY=1"
-_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 _REGISTERED: Final = b"Worker registered with scheduler"
 _ANSWER_SECONDS: Final = 2.0
 
@@ -64,6 +64,6 @@ class Readiness:
 def answers(host: str, port: int) -> bool:
     """Whether an HTTP/2 server speaks there: a port that the engine forwards is open before anybody listens."""
     with suppress(OSError), socket.create_connection((host, port), _ANSWER_SECONDS) as connection:
-        connection.sendall(_PREFACE)
+        connection.sendall(GREETING)
         return bool(connection.recv(9))
     return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from nlserver.spec import Place, Spec
 
@@ -14,6 +14,18 @@ from nlctl.lint.scene import File, Scene
 RULES: Final[dict[str, Rule]] = {}
 """Every rule by its id, in the order of the modules in `rules/`."""
 Look = Callable[["Rule", Scene], Iterator[Finding]]
+
+
+class Marked(Protocol):
+    """Something of a file that knows where it stands and how the file writes it there."""
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+
+    @property
+    def excerpt(self) -> str:
+        """The lines there, with a mark."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +52,10 @@ class Rule:
         """A finding at a field of a Spec, or at the object itself when the file does not say the field."""
         place = file.config.place(spec, key)
         return self.here(place, file.config.source.document.excerpt(place), what, fix, why=why, edits=edits)
+
+    def on(self, marked: Marked, what: str, fix: str) -> Finding:
+        """A finding at something that knows its place."""
+        return self.here(marked.place, marked.excerpt, what, fix)
 
     def here(
         self, place: Place, excerpt: str, what: str, fix: str, *, why: str = "", edits: tuple[Edit, ...] = ()

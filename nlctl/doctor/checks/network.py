@@ -22,11 +22,10 @@ from nlctl.doctor.patience import within
 from nlctl.doctor.site import Site
 from nlctl.faults import Fix, fix
 from nlctl.registry import Level
+from nlctl.unary import GREETING
 
 _STEP_SECONDS: Final = 3.0
 _MOST_CROWDED: Final = 2.0
-_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-"""What a client says first, and its empty SETTINGS frame (RFC 9113, 3.4)."""
 _FRAME_HEAD: Final = 9
 _SETTINGS: Final = 4
 _TLS_RECORDS: Final = (0x15, 0x16)
@@ -81,7 +80,7 @@ async def walk(role: str, url: str, access: Access, *, here: bool = False) -> Wa
             shown = writer.get_extra_info("peercert") or {}
             expires = ssl.cert_time_to_seconds(shown["notAfter"]) if "notAfter" in shown else None
         async with _timed(steps, "HTTP/2"):
-            writer.write(_PREFACE)
+            writer.write(GREETING)
             await writer.drain()
             _understood(await reader.read(_FRAME_HEAD))
     except _Broken:

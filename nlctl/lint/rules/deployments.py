@@ -37,7 +37,7 @@ _KEPT_WORKLOADS: Final = ("Deployment", "StatefulSet")
 def unreadable(self: Rule, scene: Scene) -> Iterator[Finding]:
     """Files that are no YAML."""
     for one in scene.broken:
-        yield self.here(one.place, one.excerpt, f"it is no YAML: {one.reason}", "mend the marked place")
+        yield self.on(one, f"it is no YAML: {one.reason}", "mend the marked place")
 
 
 @rule(
@@ -57,15 +57,13 @@ def unscalable(self: Rule, scene: Scene) -> Iterator[Finding]:
     for stem, same in copies.items():
         if len(same) > 1 and same[0].is_ours and len({(one.image, one.command) for one in same}) == 1:
             what = f"{', '.join(one.name.text for one in same)} are copies of one service"
-            found = self.here(
-                same[0].name.place, same[0].name.excerpt, what, f'one service "{stem}" with deploy.replicas'
-            )
+            found = self.on(same[0].name, what, f'one service "{stem}" with deploy.replicas')
             yield as_severe(found, Severity.INFO)
     for asked in scene.asked:
         if asked.option == "--scale" and services and asked.value not in services:
             stems = ", ".join(one.name.text for one in copies.get(asked.value, ()))
             what = f'there is no service "{asked.value}" to scale' + (f", only {stems}" if stems else "")
-            yield self.here(asked.place, asked.excerpt, what, f'one service "{asked.value}" in the compose file')
+            yield self.on(asked, what, f'one service "{asked.value}" in the compose file')
 
 
 @rule(
@@ -88,15 +86,13 @@ def unused(self: Rule, scene: Scene) -> Iterator[Finding]:
             folder = mount.target.rstrip("/") + "/"
             if mount.is_named and not container.workload and not any(f"{text}/".startswith(folder) for text in said):
                 what = f"{container.name.text} mounts {mount.source} at {mount.target}, and no path of {names} is there"
-                yield self.here(
-                    mount.node.place, mount.node.excerpt, what, "take it out, or move the config's paths there"
-                )
+                yield self.on(mount.node, what, "take it out, or move the config's paths there")
         read = {name for file in files for name in _variables(file)} | set(_REFERENCE.findall(container.command))
         for variable in container.variables:
             if variable.name not in read and not _READ_BY_PROGRAMS.fullmatch(variable.name):
                 what = f"{container.name.text} is given {variable.name}, which {names} does not read"
                 fix = f'take it out, or use it: "${{{variable.name}}}"'
-                yield self.here(variable.node.place, variable.node.excerpt, what, fix)
+                yield self.on(variable.node, what, fix)
 
 
 def _texts(file: File, environment: Mapping[str, str]) -> Iterator[str]:
@@ -139,7 +135,7 @@ def too_early(self: Rule, scene: Scene) -> Iterator[Finding]:
             if name.text in ours:
                 what = f"{container.name.text} waits for the start of {name.text} only"
                 fix = f"{name.text}: {{ condition: service_healthy }}, and a healthcheck there"
-                yield self.here(name.place, name.excerpt, what, fix)
+                yield self.on(name, what, fix)
 
 
 def _started_only(needs: Node) -> Iterator[Node]:
@@ -162,7 +158,7 @@ def privileged(self: Rule, scene: Scene) -> Iterator[Finding]:
         said = container.body.get("privileged") or container.body.get("securityContext", "privileged")
         if said and said.text.lower() == "true":
             fix = "cap_add: [SYS_ADMIN] where namespaces are used, nothing where they are not"
-            yield self.here(said.place, said.excerpt, f"{container.name.text} is privileged", fix)
+            yield self.on(said, f"{container.name.text} is privileged", fix)
 
 
 @rule(
@@ -188,9 +184,7 @@ def fleeting(self: Rule, scene: Scene) -> Iterator[Finding]:
                 node = mount.node if mount else container.name
                 where = f"in the emptyDir {mount.source}" if mount else "on no volume"
                 what = f"{path}, where {file.name} keeps its CAS, is {where}"
-                yield self.here(
-                    node.place, node.excerpt, what, "a StatefulSet with volumeClaimTemplates, mounted there"
-                )
+                yield self.on(node, what, "a StatefulSet with volumeClaimTemplates, mounted there")
 
 
 def _served_directories(file: File, scene: Scene, environment: Mapping[str, str]) -> list[str]:
@@ -227,7 +221,7 @@ def unprobed(self: Rule, scene: Scene) -> Iterator[Finding]:
         if container.workload is None or not listens or any(container.body.get(probe) for probe in _PROBES):
             continue
         fix = "readinessProbe: { httpGet: { path: /status, port: ... } }, and health: {} on that listener"
-        yield self.here(container.name.place, container.name.excerpt, f"{container.name.text} has no probes", fix)
+        yield self.on(container.name, f"{container.name.text} has no probes", fix)
 
 
 @rule(
@@ -245,7 +239,7 @@ def unguarded(self: Rule, scene: Scene) -> Iterator[Finding]:
         kind = container.workload.said("kind") if container.workload else ""
         if kind in _KEPT_WORKLOADS and any(file.config.workers for file in scene.run_by(container)):
             what = f"there is no PodDisruptionBudget for {container.name.text}"
-            yield self.here(container.name.place, container.name.excerpt, what, "one with maxUnavailable: 1")
+            yield self.on(container.name, what, "one with maxUnavailable: 1")
 
 
 @rule(
@@ -263,7 +257,7 @@ def no_url(self: Rule, scene: Scene) -> Iterator[Finding]:
             if variable.name == "NL_OTEL_ENDPOINT" and value and "$" not in value and not _URL.fullmatch(value):
                 host = re.sub(r"^\w+://|[:/].*$", "", value) or "collector"
                 what = f'NL_OTEL_ENDPOINT "{value}" lacks its {_lacking(value)}'
-                yield self.here(variable.node.place, variable.node.excerpt, what, f"http://{host}:4317")
+                yield self.on(variable.node, what, f"http://{host}:4317")
 
 
 _URL: Final = re.compile(r"https?://[^/:]+:\d+/?.*")
@@ -290,7 +284,7 @@ def silenced(self: Rule, scene: Scene) -> Iterator[Finding]:
             if variable.name == "RUST_LOG" and schedules and _hides(variable.value or ""):
                 what = f'RUST_LOG "{variable.value}" hides what the scheduler says of waiting actions'
                 fix = "info; or on NativeLink warn,nativelink_scheduler=info"
-                yield self.here(variable.node.place, variable.node.excerpt, what, fix)
+                yield self.on(variable.node, what, fix)
 
 
 def _hides(filter_: str) -> bool:

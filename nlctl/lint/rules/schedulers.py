@@ -208,7 +208,7 @@ def too_long(self: Rule, scene: Scene) -> Iterator[Finding]:
     for one, longest in asked:
         if longest > least:
             what = f"tests ask for up to {longest} s, and workers give {least} s"
-            yield self.here(one.place, one.excerpt, what, f"max_action_timeout_s: {longest} for every worker")
+            yield self.on(one, what, f"max_action_timeout_s: {longest} for every worker")
     if not asked and least < _ETERNAL_SECONDS:
         what = f'this worker gives {least} s, and Bazel asks {_ETERNAL_SECONDS} s for tests with timeout = "eternal"'
         fix = f"max_action_timeout_s: {_ETERNAL_SECONDS}"
