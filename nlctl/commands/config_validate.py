@@ -9,10 +9,8 @@ import typer
 
 from nlctl.exits import Exit
 from nlctl.session import Session
-from nlctl.ui import Column
 
 if TYPE_CHECKING:
-    from nlctl.lint.finding import Finding
     from nlctl.lint.judging import Text, Verdict
 
 EPILOG = """\b
@@ -24,12 +22,6 @@ Examples:
 \b
 Exit status: 0 nothing is wrong, 3 no such file, 13 errors were found (with --strict also for warnings)
 """
-_COLUMNS = (
-    Column("PLACE", "place"),
-    Column("SEVERITY", "severity"),
-    Column("ID", "id"),
-    Column("WHAT", "what"),
-)
 
 
 def command(
@@ -97,23 +89,12 @@ def _fixes(session: Session, texts: list[Text], verdict: Verdict, *, dry_run: bo
 
 
 def _told(session: Session, verdict: Verdict, fixes: list[dict[str, Any]], *, deep: bool, strict: bool) -> int:
+    from nlctl import linted
     from nlctl.lint.finding import Severity
-    from nlctl.lint.report import row, tally
+    from nlctl.lint.report import tally
 
-    errors, warnings = verdict.count(Severity.ERROR), verdict.count(Severity.WARNING)
-    wrong = bool(errors or (strict and warnings))
-    if session.ui.structured or session.ui.format == "name" or session.ui.quiet:
-        facts = {
-            "files": [*(file.name for file in verdict.files), *verdict.unread],
-            "unread": list(verdict.unread),
-            "deep": deep,
-            "errors": errors,
-            "warned": warnings,
-            "fixes": fixes,
-        }
-        session.ui.items("nlctl.config.validate/v1", [row(one) for one in verdict.findings], _COLUMNS, facts=facts)
-    else:
-        _lines(session, [one for one in verdict.findings if session.verbose or one.severity is not Severity.INFO])
+    wrong = bool(verdict.count(Severity.ERROR) or (strict and verdict.count(Severity.WARNING)))
+    linted.write(session, "nlctl.config.validate/v1", verdict, {"deep": deep, "fixes": fixes})
     if deep and verdict.unread:
         session.ui.warn(f"judged without {', '.join(verdict.unread)}, which cannot be decoded")
     counted = (
@@ -122,11 +103,3 @@ def _told(session: Session, verdict: Verdict, fixes: list[dict[str, Any]], *, de
     )
     session.ui.say(f"{counted}    (exit {int(Exit.INVALID)}, {Exit.INVALID.label})" if wrong else counted)
     return Exit.INVALID if wrong else Exit.OK
-
-
-def _lines(session: Session, findings: list[Finding]) -> None:
-    from nlctl.lint.report import shown
-
-    for one in findings:
-        for line in shown(one):
-            session.ui.text(line)

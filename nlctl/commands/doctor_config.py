@@ -8,7 +8,6 @@ import typer
 
 from nlctl.exits import Exit
 from nlctl.session import Session
-from nlctl.ui import Column
 
 if TYPE_CHECKING:
     from nlctl.lint.finding import Finding
@@ -24,12 +23,6 @@ Examples:
 Exit status: 0 nothing is wrong, 3 no such file, 5 errors were found (with --strict also for warnings)
 """
 _FORMATS = ("text", "github", "sarif")
-_COLUMNS = (
-    Column("PLACE", "place"),
-    Column("SEVERITY", "severity"),
-    Column("ID", "id"),
-    Column("WHAT", "what"),
-)
 
 
 def command(
@@ -64,39 +57,28 @@ def _told(session: Session, verdict: Verdict, form: str, *, strict: bool) -> int
     from nlctl.lint.finding import Severity
     from nlctl.lint.report import tally
 
-    errors, warnings = verdict.count(Severity.ERROR), verdict.count(Severity.WARNING)
-    shown = [one for one in verdict.findings if session.verbose or one.severity is not Severity.INFO]
-    _write(session, verdict, shown, form)
+    _write(session, verdict, form)
     if verdict.unread:
         session.ui.warn(f"judged without {', '.join(verdict.unread)}, which cannot be decoded")
-    wrong = bool(errors or (strict and warnings))
+    wrong = bool(verdict.count(Severity.ERROR) or (strict and verdict.count(Severity.WARNING)))
     said = tally(verdict.findings) or f"nothing is wrong with {len(verdict.files)} configs"
     session.ui.say(f"{said}    (exit {int(Exit.UNHEALTHY)}, {Exit.UNHEALTHY.label})" if wrong else said)
     return Exit.UNHEALTHY if wrong else Exit.OK
 
 
-def _write(session: Session, verdict: Verdict, shown: list[Finding], form: str) -> None:
-    from nlctl.lint import report
+def _write(session: Session, verdict: Verdict, form: str) -> None:
+    from nlctl import linted
     from nlctl.lint.finding import Severity
+    from nlctl.lint.report import annotation
 
-    ui = session.ui
     if form == "sarif":
-        ui.text(_sarif(verdict.findings))
+        session.ui.text(_sarif(verdict.findings))
     elif form == "github":
-        for one in shown:
-            ui.text(report.annotation(one))
-    elif ui.structured or ui.format == "name" or ui.quiet:
-        facts = {
-            "files": [*(file.name for file in verdict.files), *verdict.unread],
-            "unread": list(verdict.unread),
-            "errors": verdict.count(Severity.ERROR),
-            "warned": verdict.count(Severity.WARNING),
-        }
-        ui.items("nlctl.doctor.config/v1", [report.row(one) for one in verdict.findings], _COLUMNS, facts=facts)
+        for one in verdict.findings:
+            if session.verbose or one.severity is not Severity.INFO:
+                session.ui.text(annotation(one))
     else:
-        for one in shown:
-            for line in report.shown(one):
-                ui.text(line)
+        linted.write(session, "nlctl.doctor.config/v1", verdict, {})
 
 
 def _sarif(findings: tuple[Finding, ...]) -> str:
