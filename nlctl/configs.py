@@ -66,12 +66,18 @@ def read(paths: Sequence[Path]) -> list[Text]:
     return [Text(str(path), _text(path)) for path in paths]
 
 
-def judged(texts: Sequence[Text], environment: Mapping[str, str], runs: Runs = Runs.NLSERVER) -> Verdict:
-    """Everything that is wrong with these files, each by itself, all together, and on this machine."""
+def judged(
+    texts: Sequence[Text], environment: Mapping[str, str], runs: Runs = Runs.NLSERVER, *, contained: bool = False
+) -> Verdict:
+    """Everything that is wrong with these files, each by itself, all together, and on this machine.
+
+    The paths of files that are `contained` are those of their containers: nothing is looked up on this machine.
+    """
     from nlctl.lint import disk
+    from nlctl.lint.scene import Disk
 
     verdict = single(texts, environment, runs)
-    return together(verdict, texts, disk.look(verdict.files), runs)
+    return together(verdict, texts, Disk() if contained else disk.look(verdict.files), runs, contained=contained)
 
 
 def _text(path: Path) -> str:

@@ -47,16 +47,29 @@ def command(
     session: Session = ctx.obj
     paths = configs.chosen(session, files or (), name, advice=deep)
     texts = configs.read(paths)
-    verdict = _judged(session, texts, deep=deep, runs=runs, given=given or ())
+    contained = not files and _is_contained(session, name)
+    verdict = _judged(session, texts, deep=deep, runs=runs, given=given or (), contained=contained)
     fixes = _fixes(session, texts, verdict, dry_run=dry_run) if fix else []
     if fixes and not dry_run:
         texts = configs.read(paths)
-        verdict = _judged(session, texts, deep=deep, runs=runs, given=given or ())
+        verdict = _judged(session, texts, deep=deep, runs=runs, given=given or (), contained=contained)
     return _told(session, verdict, fixes, deep=deep, strict=strict)
 
 
+def _is_contained(session: Session, name: str) -> bool:
+    """Whether the parts of this cluster run in containers."""
+    record = session.cluster(name).load()
+    return record is not None and record.containers is not None
+
+
 def _judged(
-    session: Session, texts: list[Text], *, deep: bool, runs: str, given: list[str] | tuple[str, ...]
+    session: Session,
+    texts: list[Text],
+    *,
+    deep: bool,
+    runs: str,
+    given: list[str] | tuple[str, ...],
+    contained: bool,
 ) -> Verdict:
     from nlctl import configs, settings
     from nlctl.lint.judging import single
@@ -64,7 +77,9 @@ def _judged(
 
     program = Runs(settings.choice("--for", runs, tuple(Runs)))
     environment = {**session.environment, **settings.pairs(given, "--set")}
-    return configs.judged(texts, environment, program) if deep else single(texts, environment, program)
+    if not deep:
+        return single(texts, environment, program)
+    return configs.judged(texts, environment, program, contained=contained)
 
 
 def _fixes(session: Session, texts: list[Text], verdict: Verdict, *, dry_run: bool) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, cast
 
 from nlserver.errors import Error
 from nlserver.reapi.digest import Function
@@ -29,6 +29,14 @@ T = TypeVar("T")
 _MOST: Final = 1000
 STOPPED: Final = "stopped"
 """The state of a part whose process a signal holds."""
+
+
+class Folder(NamedTuple):
+    """Where a layer keeps its files: as its config names it, and as this machine finds it."""
+
+    layer: layers.Layer
+    name: str
+    path: str
 
 
 class Site:
@@ -83,6 +91,13 @@ class Site:
         sockets = await self.sockets()
         return await self.once("layers", lambda: asyncio.to_thread(layers.layers, sockets))
 
+    async def folders(self) -> list[Folder]:
+        """The directories of all layers that keep files. Raises NotHere."""
+        found = await self.layers()
+        parts = {one.name: one for one in await self.reports()}
+        named = ((one, one.facts.get("content_path")) for one in found)
+        return [Folder(one, path, parts[one.part].here(path)) for one, path in named if path]
+
     async def overview(self) -> Overview:
         """Workers, queue and health. Raises NotHere, Error."""
         where = self.admin
@@ -100,8 +115,8 @@ class Site:
 
     async def configs(self) -> judging.Verdict:
         """The configs of the cluster's parts, and what is wrong with them. Raises NotHere, Fault."""
-        folder = self.ledger.configs
-        return await self.once("configs", lambda: asyncio.to_thread(_judged, folder, self.environment))
+        folder, contained = self.ledger.configs, self.record.containers is not None
+        return await self.once("configs", lambda: asyncio.to_thread(_judged, folder, self.environment, contained))
 
     async def once(self, name: str, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask` answers, asked the first time only; whoever gives up leaves it to the others."""
@@ -140,7 +155,7 @@ def _reports(ledger: Ledger) -> list[Report]:
     return [replace(one, state=STOPPED) if one.pid and stands_still(one.pid) else one for one in found]
 
 
-def _judged(folder: Path, environment: Mapping[str, str]) -> judging.Verdict:
+def _judged(folder: Path, environment: Mapping[str, str], contained: bool) -> judging.Verdict:
     from nlctl import configs
 
-    return configs.judged(configs.read(sorted(folder.glob("*.json5"))), environment)
+    return configs.judged(configs.read(sorted(folder.glob("*.json5"))), environment, contained=contained)

@@ -32,6 +32,10 @@ class Report:
     cpus: float | None = None
     memory_bytes: int | None = None
 
+    def here(self, path: str) -> str:
+        """Where this machine has a path that the member names: a container has a root of its own."""
+        return path if self.container is None else f"/proc/{self.pid}/root{path}"
+
     @property
     def wanted(self) -> Wanted:
         """What the backend is told so that this member goes on as it is."""

@@ -86,8 +86,8 @@ def single(texts: Sequence[Text], environment: Mapping[str, str], runs: Runs = R
     return Verdict(_ordered(findings), tuple(files), tuple(unread))
 
 
-def together(verdict: Verdict, texts: Sequence[Text], disk: Disk, runs: Runs) -> Verdict:
-    """The same with what the rules say of the files together."""
+def together(verdict: Verdict, texts: Sequence[Text], disk: Disk, runs: Runs, *, contained: bool = False) -> Verdict:
+    """The same with what the rules say of the files together; `contained` are files of which each has a container."""
     read, unreadable = _documents(texts)
     scene = Scene(
         verdict.files,
@@ -98,6 +98,7 @@ def together(verdict: Verdict, texts: Sequence[Text], disk: Disk, runs: Runs) ->
         tuple(read),
         tuple(unreadable),
         tuple(_asked(texts)),
+        contained,
     )
     deep = [found for rule in every() for found in rule(scene)]
     return Verdict(_ordered([*verdict.findings, *deep]), verdict.files, verdict.unread)

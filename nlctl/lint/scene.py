@@ -140,6 +140,8 @@ class Scene:
     deployments: tuple[Node, ...] = ()
     broken: tuple[Broken, ...] = ()
     asked: tuple[Asked, ...] = ()
+    contained: bool = False
+    """Whether each runs in a container of its own, whose network nobody reaches but through ports that are opened."""
 
     @cached_property
     def containers(self) -> tuple[Container, ...]:

@@ -33,6 +33,8 @@ async def _holders(site: Site) -> Sequence[Holder]:
     from nlctl.launch.wish import members
 
     record = site.record
+    if record.containers:
+        raise NotHere("the Docker Engine opens the ports of containers, and starts none whose port is taken")
     wanted = {port: one.name for one in members(record.wish(site.ledger.data)) for port in one.ports}
     ours = {one.name: one.pid for one in await site.reports() if one.pid is not None}
     ours |= {f"process {one.pid}": one.pid for one in site.ledger.leftovers()} if not ours else {}

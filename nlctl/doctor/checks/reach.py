@@ -73,6 +73,8 @@ async def reached(site: Site) -> Sequence[Reached]:
 
 
 async def _reached(site: Site) -> Sequence[Reached]:
+    if site.record.containers:
+        raise NotHere("the names in these configs are those of the containers' network, from which NLD-DKR-04 looks")
     pids = {one.name: one.pid for one in await site.reports() if one.pid is not None}
     grouped: dict[tuple[str, str, Access], list[str]] = defaultdict(list)
     for one in calls((await site.configs()).files):

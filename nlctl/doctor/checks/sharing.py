@@ -15,7 +15,7 @@ from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.checks.blobs import PROBE_BYTES
 from nlctl.doctor.finding import ADDRESSES, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.patience import crowding
-from nlctl.doctor.site import Site
+from nlctl.doctor.site import Folder, Site
 from nlctl.faults import fix
 from nlctl.registry import Level
 
@@ -106,21 +106,20 @@ class Folders(NamedTuple):
 
 
 async def _folders(site: Site) -> Folders:
-    found = await site.layers()
+    found = await site.folders()
     return await asyncio.to_thread(_identified, found)
 
 
-def _identified(found: Sequence[Layer]) -> Folders:
+def _identified(found: Sequence[Folder]) -> Folders:
     users: dict[tuple[int, int], list[str]] = defaultdict(list)
     paths: dict[tuple[int, int], str] = {}
     for one in found:
-        if path := one.facts.get("content_path"):
-            with suppress(OSError):
-                there = os.stat(path)
-                key = there.st_dev, there.st_ino
-                paths[key] = path
-                if one.part not in users[key]:
-                    users[key].append(one.part)
+        with suppress(OSError):
+            there = os.stat(one.path)
+            key = there.st_dev, there.st_ino
+            paths[key] = one.name
+            if one.layer.part not in users[key]:
+                users[key].append(one.layer.part)
     return Folders(users, paths)
 
 

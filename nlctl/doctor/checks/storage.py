@@ -8,16 +8,13 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from nlctl.doctor.check import Check
+from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
-from nlctl.doctor.site import Site
+from nlctl.doctor.site import Folder, Site
 from nlctl.faults import fix
 from nlctl.registry import Level
-
-if TYPE_CHECKING:
-    from nlctl.layers import Layer
 
 _LEAST_FREE: Final = 0.02
 _HOUR_SECONDS: Final = 3600.0
@@ -40,25 +37,27 @@ class Room(NamedTuple):
 
 async def rooms(site: Site) -> Sequence[Room]:
     """Every volume that a store of this cluster is on. Raises NotHere."""
-    found = await site.layers()
-    return await asyncio.to_thread(_measured, found)
+    found = await site.folders()
+    measured = await asyncio.to_thread(_measured, found)
+    if not measured:
+        raise NotHere("no store keeps files where this user can look at them")
+    return measured
 
 
-def _measured(found: Sequence[Layer]) -> list[Room]:
-    stores: dict[int, dict[str, Layer]] = {}
+def _measured(found: Sequence[Folder]) -> list[Room]:
+    stores: dict[int, dict[str, Folder]] = {}
     for one in found:
-        path = one.facts.get("content_path")
         with suppress(OSError):
-            if path:
-                stores.setdefault(os.stat(path).st_dev, {})[path] = one
+            stores.setdefault(os.stat(one.path).st_dev, {})[one.name] = one
     measured = []
-    for by_path in stores.values():
-        path = next(iter(by_path))
-        facts = os.statvfs(path)
-        promised = sum(max(0, one.max_bytes - (one.size_bytes or 0)) for one in by_path.values() if one.max_bytes)
+    for by_name in stores.values():
+        folders = list(by_name.values())
+        facts = os.statvfs(folders[0].path)
+        layers = [one.layer for one in folders]
+        promised = sum(max(0, one.max_bytes - (one.size_bytes or 0)) for one in layers if one.max_bytes)
         inodes = facts.f_favail / facts.f_files if facts.f_files else 1.0
         size, free = facts.f_blocks * facts.f_frsize, facts.f_bavail * facts.f_frsize
-        measured.append(Room(path, size, free, inodes, promised, [one.name for one in by_path.values()]))
+        measured.append(Room(folders[0].name, size, free, inodes, promised, [one.name for one in layers]))
     return measured
 
 
@@ -99,19 +98,16 @@ class Books(NamedTuple):
 
 
 async def _books(site: Site) -> Sequence[Books]:
-    found = await site.layers()
+    found = await site.folders()
     return await asyncio.to_thread(_audited, found)
 
 
-def _audited(found: Sequence[Layer]) -> list[Books]:
-    unique = {
-        one.facts["content_path"]: one for one in found if "content_path" in one.facts and one.size_bytes is not None
-    }
+def _audited(found: Sequence[Folder]) -> list[Books]:
+    unique = {one.name: one for one in found if one.layer.size_bytes is not None and os.access(one.path, os.R_OK)}
     return [
-        Books(one.part, one.path, one.size_bytes or 0, held)
-        for folder, one in unique.items()
-        if (one.values or 0) <= _MOST_FILES
-        for held in [_held(Path(folder))]
+        Books(one.layer.part, one.layer.path, one.layer.size_bytes or 0, _held(Path(one.path)))
+        for one in unique.values()
+        if (one.layer.values or 0) <= _MOST_FILES
     ]
 
 

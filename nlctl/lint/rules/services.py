@@ -68,7 +68,8 @@ def open_admin(self: Rule, scene: Scene) -> Iterator[Finding]:
     for listener in scene.listeners:
         services = listener.server.services
         guarded = listener.spec.tls is not None and listener.spec.tls.client_ca_file is not None
-        if services is None or services.admin is None or loopback_only(listener) or guarded:
+        shut = loopback_only(listener) or scene.contained
+        if services is None or services.admin is None or shut or guarded:
             continue
         what = f"admin is served at {listener.spec.socket_address} without authentication"
         yield self.at(listener.file, services, "admin", what, "a listener of its own at 127.0.0.1")
@@ -119,7 +120,7 @@ def one_store(self: Rule, scene: Scene) -> Iterator[Finding]:
 )
 def same_address(self: Rule, scene: Scene) -> Iterator[Finding]:
     """The same port in two files, where the hosts meet."""
-    for first, again in combinations(scene.listeners, 2):
+    for first, again in combinations(() if scene.contained else scene.listeners, 2):
         meets = first.host == again.host or everywhere(first.host) or everywhere(again.host)
         if first.file is not again.file and first.port == again.port and first.port and meets:
             line = first.file.config.place(first.spec, "socket_address").line

@@ -44,14 +44,16 @@ def alone(text: Text, runs: Runs) -> Verdict:
     return single([text], {}, runs)
 
 
-def judged(given: Sequence[Text], disk: Disk | None = None, runs: Runs = Runs.NLSERVER) -> list[Finding]:
+def judged(
+    given: Sequence[Text], disk: Disk | None = None, runs: Runs = Runs.NLSERVER, *, contained: bool = False
+) -> list[Finding]:
     each = [alone(text, runs) for text in given]
     verdict = Verdict(
         tuple(found for one in each for found in one.findings),
         tuple(file for one in each for file in one.files),
         tuple(name for one in each for name in one.unread),
     )
-    return list(together(verdict, given, disk or Disk(), runs).findings)
+    return list(together(verdict, given, disk or Disk(), runs, contained=contained).findings)
 
 
 @dataclass(frozen=True)
@@ -350,6 +352,13 @@ def test_every_sort_of_problem_of_the_engine_has_a_case(id_: str) -> None:
 def test_the_shipped_configs_are_right() -> None:
     """Statement 45, for configs: nothing is found where nothing is wrong."""
     assert [one for one in judged(texts()) if one.severity is not Severity.INFO] == []
+
+
+def test_what_listens_in_a_container_of_its_own_is_neither_open_to_the_network_nor_in_the_way_of_others() -> None:
+    inside = [("scheduler", "WORKER_API_LISTEN:-127.0.0.1", "WORKER_API_LISTEN:-0.0.0.0"),
+              ("scheduler", "CLIENT_LISTEN:-127.0.0.1:50052", "X:-0.0.0.0:50051")]  # fmt: skip
+    assert {one.id for one in judged(texts(inside))} >= {"NL-CFG-131", "NL-CFG-141"}
+    assert not {one.id for one in judged(texts(inside), contained=True)} & {"NL-CFG-131", "NL-CFG-141"}
 
 
 def test_the_configs_of_the_guide_have_no_errors_with_either_program() -> None:
