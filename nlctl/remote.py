@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from nlserver.reapi.client import Client
+from nlserver.reapi.channel import Channel, Headers, dial
+from nlserver.reapi.client import RETRY, Client
 from nlserver.reapi.digest import Function
 from nlserver.reapi.endpoint import EndpointSpec, TlsSpec
 
@@ -16,15 +17,30 @@ from nlctl.session import Target
 @asynccontextmanager
 async def client(target: Target, function: Function = Function.SHA256) -> AsyncIterator[Client]:
     """A client for this target, closed on leaving."""
-    token = target.access.token()
     async with Client(
         cas=endpoint(target.cas, target.access),
         executor=endpoint(target.executor, target.access),
         instance_name=target.instance,
         function=function,
-        headers=(("authorization", f"Bearer {token}"),) if token else (),
+        headers=headers(target.access),
     ) as made:
         yield made
+
+
+@asynccontextmanager
+async def channel(target: Target) -> AsyncIterator[Channel]:
+    """Calls to its CAS as they are, of which a client would answer some by itself; closed on leaving."""
+    made = dial(endpoint(target.cas, target.access), retry=RETRY, headers=headers(target.access))
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def headers(access: Access) -> Headers:
+    """What goes with every call. Raises Fault BAD_CONTEXT for a token that cannot be read."""
+    token = access.token()
+    return (("authorization", f"Bearer {token}"),) if token else ()
 
 
 def endpoint(url: str, access: Access) -> EndpointSpec | str:

@@ -113,6 +113,11 @@ class Site:
         """What the CAS endpoint offers. Raises Error."""
         return await self.once("capabilities", self.client.capabilities)
 
+    async def function(self) -> Function:
+        """The digest function by which probes are named: SHA-256, or one that the server takes. Raises Error."""
+        offered = set((await self.capabilities()).cache_capabilities.digest_functions)
+        return next((one for one in Function if int(one) in offered), Function.SHA256)
+
     async def configs(self) -> judging.Verdict:
         """The configs of the cluster's parts, and what is wrong with them. Raises NotHere, Fault."""
         folder, contained = self.ledger.configs, self.record.containers is not None

@@ -6,6 +6,7 @@ there, and when that process dies first, this one ends. It says one line once it
     plain PORT        answers at this port (0: any) in HTTP/1 only    server CONFIG     is an nlserver
     expired PORT      speaks TLS with a certificate that has expired  disk FOLDER SIZE  has a small volume mounted there
     run CAS EXECUTOR KEY=VALUE... -- COMMAND    asks for an action and waits for it
+    facade ADDRESS MISTAKE    is a server of another make, see `facade`: the one at ADDRESS, but for a mistake
 """
 
 from __future__ import annotations
@@ -110,12 +111,27 @@ def _run(words: Sequence[str]) -> int:
     return 0
 
 
+def _facade(words: Sequence[str]) -> int:
+    from nlctl.lab.facade import MISTAKES, Facade
+
+    behind, mistake = words
+
+    async def serve() -> None:
+        facade = Facade(behind, MISTAKES[mistake])
+        _say(str(await facade.start()))
+        await facade.serve()
+
+    asyncio.run(serve())
+    return 0
+
+
 _KINDS: Final[Mapping[str, Callable[[Sequence[str]], int]]] = {
     "plain": _plain,
     "expired": _expired,
     "server": _server,
     "disk": _disk,
     "run": _run,
+    "facade": _facade,
 }
 
 if __name__ == "__main__":

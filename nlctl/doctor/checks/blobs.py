@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.checks.storage import is_full, rooms
@@ -13,11 +13,9 @@ from nlctl.doctor.site import Site
 from nlctl.faults import Fix, fix
 from nlctl.registry import Level
 
-if TYPE_CHECKING:
-    from nlserver.reapi.digest import Digest
-
 PROBE_BYTES: Final = 64
 _STREAMED_BYTES: Final = 5 << 20
+_LISTING: Final = "FindMissingBlobs"
 _LOGS: Final = fix("see what the CAS says", "nlctl", "logs", "cas", "--tail", "50")
 
 
@@ -37,14 +35,15 @@ class RoundTrip(NamedTuple):
 async def _round_trip(site: Site, size_bytes: int) -> RoundTrip:
     from nlserver.errors import Error
     from nlserver.reapi.digest import of
+    from nlserver.reapi.uploads import upload
 
     data = secrets.token_bytes(size_bytes)
-    digest = of(data)
+    digest = of(data, await site.function())
     name = digest.written
     step = "upload"
     try:
-        await site.client.upload([data])
-        step = "FindMissingBlobs"
+        await upload(site.client.blobs, {digest: data})
+        step = _LISTING
         if await site.client.missing([digest]):
             return RoundTrip(name, size_bytes, step, "it is listed as missing right after its upload")
         step = "read"
@@ -96,6 +95,8 @@ def judge_round_trip(trip: RoundTrip) -> Iterable[Finding]:
 def _fixes(trip: RoundTrip) -> Iterable[Fix]:
     if "UNIMPLEMENTED" in trip.said and trip.size_bytes > PROBE_BYTES:
         yield fix("a listener that has the service `cas` needs `bytestream` beside it")
+    elif trip.failed_at == _LISTING:
+        yield fix("let the store of `cas` keep what it is given: no `noop`, and a max_bytes above the largest blob")
     elif "RESOURCE_EXHAUSTED" in trip.said:
         yield fix("make room on the disk of the CAS, or lower its max_bytes")
     elif "PERMISSION_DENIED" in trip.said or "UNAUTHENTICATED" in trip.said:
@@ -112,25 +113,36 @@ class Empty(NamedTuple):
 
 
 async def _empty(site: Site) -> Empty:
-    from nlserver.errors import Error
-    from nlserver.reapi.digest import EMPTY, Function
+    from nlserver.errors import Code, Error
+    from nlserver.proto import remote_execution_pb2 as re_pb
+    from nlserver.reapi import methods
+    from nlserver.reapi.digest import EMPTY
+    from nlserver.reapi.tree import message_of
 
-    nothing: Digest = EMPTY[Function.SHA256]
-    absent = bool(await site.client.missing([nothing]))
-    try:
-        return Empty(absent, await site.client.read(nothing) == b"")
-    except Error as error:
-        return Empty(absent, False, error.message)
+    from nlctl.remote import channel
+
+    nothing = EMPTY[await site.function()]
+    about: dict[str, Any] = {"instance_name": site.target.instance, "digest_function": nothing.function.value}
+    # A client knows that this blob is there, and asks no server.
+    async with channel(site.target) as cas:
+        asked = re_pb.FindMissingBlobsRequest(blob_digests=[message_of(nothing)], **about)
+        absent = bool((await cas.unary(methods.FIND_MISSING, asked)).missing_blob_digests)
+        try:
+            wanted = re_pb.BatchReadBlobsRequest(digests=[message_of(nothing)], **about)
+            back = await cas.unary(methods.BATCH_READ, wanted)
+        except Error as error:
+            # Batches are no duty.
+            return Empty(absent, error.code is Code.UNIMPLEMENTED, error.message)
+    said = next((one.status.message for one in back.responses if one.status.code), "")
+    return Empty(absent, not said, said)
 
 
 def judge_empty(empty: Empty) -> Iterable[Finding]:
     """Whether the empty blob is always there (REAPI v2, FindMissingBlobs)."""
     if empty.is_missing or not empty.reads:
-        what = (
-            "the empty blob is listed as missing" if empty.is_missing else f"the empty blob cannot be read{empty.said}"
-        )
+        what = f"the empty blob {'is listed as missing' if empty.is_missing else f'cannot be read: {empty.said}'}"
         because = "clients count on it without an upload: an empty stdout, an empty directory"
-        upload = fix("upload it", "nlctl", "cas", "put", "/dev/null")
+        upload = fix("upload it", "nlctl", "doctor", "--check", "NLD-CAS-03", "--fix")
         return [Finding(Verdict.WARNING, what, because, fixes=(upload,), remedies=(Remedy("empty_blob"),))]
     return [ok("the empty blob is there")]
 
@@ -151,7 +163,7 @@ async def _result(site: Site) -> Written:
     offered = await site.capabilities()
     if not offered.cache_capabilities.action_cache_update_capabilities.update_enabled:
         raise NotHere("clients may not write results here")
-    key = of(secrets.token_bytes(PROBE_BYTES))
+    key = of(secrets.token_bytes(PROBE_BYTES), await site.function())
     wrote = re_pb.ActionResult(exit_code=0, stdout_raw=b"probe of nlctl doctor")
     try:
         await site.client.update_action_result(key, wrote)

@@ -32,22 +32,22 @@ async def _packed(site: Site) -> Packed:
     from nlserver.reapi.client import Client
     from nlserver.reapi.digest import of
 
-    from nlctl.remote import endpoint
+    from nlctl.remote import endpoint, headers
 
     target = site.target
     if _ZSTD not in (await site.capabilities()).cache_capabilities.supported_compressors:
         raise NotHere("the server announces no compression that is known here")
     # Half of it can be made fewer, so that the compressed form differs and still is no trifle.
     data = await asyncio.to_thread(lambda: secrets.token_bytes(_HALF_BYTES) + bytes(_HALF_BYTES))
-    name = of(data).written
-    token = target.access.token()
-    headers = (("authorization", f"Bearer {token}"),) if token else ()
+    function = await site.function()
+    name = of(data, function).written
     step = "upload"
     try:
         async with Client(
             cas=endpoint(target.cas, target.access),
             instance_name=target.instance,
-            headers=headers,
+            function=function,
+            headers=headers(target.access),
             compression="zstd",
         ) as client:
             [digest] = await client.upload([data])

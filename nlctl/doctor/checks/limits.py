@@ -7,9 +7,10 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import Evidence, Finding, Verdict, blocked, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 _SOURCE: Final = "GetCapabilities"
 _PIECE: Final = 512 << 10
 _MOST_PROBED: Final = 4 << 20
-_HEAD: Final = 16 << 10
-"""What digests and names add to a batch of few blobs, and more."""
+_HEAD: Final = 64 << 10
+"""What servers keep of a message for digests and names (casd: measured)."""
 
 
 class Offers(NamedTuple):
@@ -78,12 +79,17 @@ def _names(known: Mapping[int, str], numbers: Iterable[int]) -> str:
 
 
 class Batch(NamedTuple):
-    """The largest batch that is announced, the bytes that were tried, and where that failed."""
+    """The largest batch that is announced, the bytes that were tried, and where that failed.
+
+    `told_by` is the check that speaks of the cause: more is announced than clients take anyway, or the listener of the
+    CAS is told to take smaller messages.
+    """
 
     announced: int
     tried: int
     failed_at: str = ""
     said: str = ""
+    told_by: str = ""
 
 
 async def _batch(site: Site) -> Batch:
@@ -95,7 +101,8 @@ async def _batch(site: Site) -> Batch:
     if tried <= 0:
         raise NotHere(f"batches of {announced} bytes are too small to be tried")
     sizes = [_PIECE] * (tried // _PIECE) + ([tried % _PIECE] if tried % _PIECE else [])
-    blobs = [(of(data), data) for data in map(secrets.token_bytes, sizes)]
+    function = await site.function()
+    blobs = [(of(data, function), data) for data in map(secrets.token_bytes, sizes)]
     step = "BatchUpdateBlobs"
     try:
         for failed in await site.client.blobs.write_batch(blobs):
@@ -106,8 +113,17 @@ async def _batch(site: Site) -> Batch:
             if isinstance(answer, Error):
                 raise answer
     except Error as error:
-        return Batch(announced, tried, step, f"{error.code.name}: {error.message}")
+        told_by = "NLD-API-02" if announced > _MOST_PROBED else await _told_by(site)
+        return Batch(announced, tried, step, f"{error.code.name}: {error.message}", told_by)
     return Batch(announced, tried)
+
+
+async def _told_by(site: Site) -> str:
+    try:
+        address = urlsplit(str(site.target.cas)).netloc
+        return "NLD-API-05" if any(one.address == address for one in _small(*await _messages(site))) else ""
+    except NotHere:
+        return ""
 
 
 def judge_batch(batch: Batch) -> Iterable[Finding]:
@@ -118,6 +134,8 @@ def judge_batch(batch: Batch) -> Iterable[Finding]:
     )
     if not batch.failed_at:
         return [ok(f"a batch of {batch.tried} bytes went in and came back", *evidence)]
+    if batch.told_by:
+        return [blocked(batch.told_by)]
     what = f"batches of {batch.announced or 'any number of'} bytes are announced; one of {batch.tried} fails at "
     what += f"{batch.failed_at}: {batch.said}"
     because = "clients fill batches as far as they may, so many small files fail where one does not"
@@ -149,10 +167,14 @@ async def _messages(site: Site) -> tuple[int, Sequence[Messages]]:
     return announced, found
 
 
+def _small(announced: int, found: Iterable[Messages]) -> list[Messages]:
+    return [one for one in found if announced and one.most < announced]
+
+
 def judge_messages(facts: tuple[int, Sequence[Messages]]) -> Iterable[Finding]:
     """Whether the listeners of the cluster take messages as large as the batches that the CAS announces."""
     announced, found = facts
-    small = [one for one in found if announced and one.most < announced]
+    small = _small(announced, found)
     if not small:
         return [ok("every listener takes messages as large as a batch may be")]
     return [

@@ -80,6 +80,7 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (limits.judge_offers, limits.Offers(offered(1), offered(1, executes=False)), Verdict.FAILED, "executes nothing"),
     (limits.judge_batch, limits.Batch(4 << 20, 4 << 20), Verdict.OK, ""),
     (limits.judge_batch, limits.Batch(4 << 20, 9, "BatchReadBlobs", "x"), Verdict.WARNING, "one of 9 fails at Batch"),
+    (limits.judge_batch, limits.Batch(4 << 20, 9, "BatchReadBlobs", "x", "NLD-API-05"), Verdict.SKIPPED, "NLD-API-05"),
     (limits.judge_messages, (100, [limits.Messages("cas", "h:1", 100, "f:1")]), Verdict.OK, ""),
     (limits.judge_messages, (100, [limits.Messages("cas", "h:1", 99, "f:1")]), Verdict.WARNING, "99 bytes at most"),
     (forms.judge_packed, forms.Packed("aa/64"), Verdict.OK, ""),

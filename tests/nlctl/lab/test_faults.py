@@ -55,6 +55,15 @@ def test_the_doctor_names_each_fault_and_nothing_else(lab: Cli, name: str) -> No
     assert restored["fault"] == name
 
 
+def test_the_empty_blob_is_uploaded_to_a_server_that_lacks_it(lab: Cli) -> None:
+    [asked] = valid(lab("lab", "break", "no-empty-blob", "-o", "json").document)["item"]["ask"]
+    try:
+        lab(*asked["command"][1:], "--fix", "--yes")
+        assert answers(lab, [asked]) == (set(), None)
+    finally:
+        lab("lab", "restore")
+
+
 def test_what_a_killed_command_broke_is_restored(lab: Cli) -> None:
     journal = lab.state / "clusters" / "lab" / "lab.json"
     breaking = lab.popen("lab", "break", "split-cas", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
