@@ -15,7 +15,7 @@ _CONFIGS: Final = "NLD-CFG-01"
 PROOFS: Final[Mapping[str, tuple[str, ...]]] = {
     "NL-CFG-120": ("NLD-NET-02", "NLD-SHR-01", "NLD-WRK-01"),
     "NL-CFG-122": ("NLD-NET-02", "NLD-SHR-01", "NLD-WRK-01", "NLD-CAS-02"),
-    "NL-CFG-123": ("NLD-WRK-01", "NLD-WRK-06"),
+    "NL-CFG-123": ("NLD-WRK-01",),
     "NL-CFG-125": ("NLD-CAS-02",),
     "NL-CFG-128": ("NLD-STO-01",),
     "NL-CFG-130": ("NLD-WRK-02",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -46,6 +47,7 @@ class Site:
         self.target = target
         self.client = client
         self.environment = environment
+        self.began = time.time()
         self._ledger = ledger
         self._asked: dict[str, asyncio.Task[Any]] = {}
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from nlctl.admin import PartFacts, workers
+from nlctl.admin import PartFacts
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
@@ -20,7 +19,9 @@ from nlctl.launch.process import children, identity, title
 from nlctl.registry import Level
 
 _AGAIN_SECONDS: Final = 1.0
-_OLD_SECONDS: Final = 60.0
+_CLEARED_SECONDS: Final = 3.0
+OLD_SECONDS: Final = 10.0
+"""How long an entry must have been lying there when the doctor came: workers were idle later, so nobody needs it."""
 _LATELY_MS: Final = 600_000
 _MANY_RESTARTS: Final = 3
 _IN_ORDER: Final = (None, "", "exit 0", "exit 143", "signal 15")
@@ -112,7 +113,7 @@ def judge_strays(strays: Strays) -> Iterable[Finding]:
 
 
 class Litter(NamedTuple):
-    """What lies in the work directory of a worker that runs nothing, and for how many seconds at least."""
+    """What has been lying in the work directory of a worker that runs nothing."""
 
     worker: str
     folder: str
@@ -128,24 +129,14 @@ async def _litter(site: Site) -> Sequence[Litter]:
         for _, worker in Scene((await site.configs()).files).workers()
         if worker.name in seen and not seen[worker.name].operations
     }
-    first = await asyncio.to_thread(_left, folders, time.time() - _OLD_SECONDS)
+    before = site.began - OLD_SECONDS
+    first = await asyncio.to_thread(_left, folders, before)
     if not any(one.names for one in first):
         return first
-    # What belongs to an action that began after the workers were asked is no litter.
-    await asyncio.sleep(_AGAIN_SECONDS)
-    second = await asyncio.to_thread(_left, folders, time.time() - _OLD_SECONDS)
-    again = {one.name: one for one in await asyncio.to_thread(workers, site.admin)}
-    idle = {
-        name
-        for name, one in again.items()
-        if not one.operations and name in seen and one.completed == seen[name].completed
-    }
-    before = {one.worker: set(one.names) for one in first}
-    return [
-        one._replace(names=sorted(before.get(one.worker, set()).intersection(one.names)))
-        for one in second
-        if one.worker in idle
-    ]
+    # What is being cleared away just now is no litter.
+    await asyncio.sleep(_CLEARED_SECONDS)
+    still = {one.worker: set(one.names) for one in await asyncio.to_thread(_left, folders, before)}
+    return [one._replace(names=[name for name in one.names if name in still.get(one.worker, ())]) for one in first]
 
 
 def _left(folders: Mapping[str, str], before: float) -> list[Litter]:
@@ -172,7 +163,7 @@ def judge_litter(found: Sequence[Litter]) -> Iterable[Finding]:
             Verdict.WARNING,
             f"{one.worker} runs nothing, and {len(one.names)} old entries lie in its work_directory",
             "they take the room of the next actions until the worker starts anew",
-            tuple(Evidence(name, "older than a minute", one.folder) for name in one.names[:_SHOWN]),
+            tuple(Evidence(name, f"older than {OLD_SECONDS:g}s", one.folder) for name in one.names[:_SHOWN]),
             (fix("let it clean up", "nlctl", "restart", one.worker),),
             remedies=(Remedy("litter", tuple(os.path.join(one.folder, name) for name in one.names)),),
         )
@@ -251,7 +242,7 @@ CHECKS: Final = (
         "host",
         "idle workers have clean work directories",
         Level.LOCAL,
-        "entries older than a minute in the work_directory of each worker that runs nothing, at two looks in turn",
+        "entries older than ten seconds in the work_directory of each worker that runs nothing, at two looks in turn",
         "warning: something lies there",
         "restart that worker",
         _litter,

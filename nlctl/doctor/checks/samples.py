@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _LISTED: Final = 2000
 _SAMPLE: Final = 16
+_TIERS: Final = 4
 _LARGEST: Final = 1 << 20
 _HOUR_SECONDS: Final = 3600.0
 _LEAST_HOURS: Final = 2.0
@@ -37,12 +38,11 @@ _FUNCTIONS: Final = (1, 9)
 
 
 class Sample(NamedTuple):
-    """What became of blobs that a store lists: how many were read, those of other bytes, those that are not there."""
+    """What became of blobs that a store holds: how many were read, and those of other bytes."""
 
     layer: str
     read: int
     corrupt: Sequence[str] = ()
-    absent: Sequence[str] = ()
 
 
 async def _sample(site: Site) -> Sample:
@@ -65,34 +65,29 @@ def _read(socket: Path, layer: Layer) -> Sample:
     from nlserver.errors import Code, Error
     from nlserver.reapi.digest import Function, of
 
-    prefix = "" if (layer.values or 0) <= _LISTED else f"{random.randrange(256):02x}"  # noqa: S311 - a sample
-    entries = layers.entries(socket, layer.path, prefix, _LISTED)
-    digests = [one for entry in entries if (one := entry.digest(Function.SHA256)) and one.size_bytes <= _LARGEST]
-    chosen = random.sample(digests, min(_SAMPLE, len(digests)))
-    corrupt, absent = [], []
+    digests = _chosen(socket, layer)
+    corrupt = []
     with Admin(str(socket)) as admin:
-        for digest in chosen:
+        for digest in digests:
             try:
                 data = b"".join(layers.read_of(admin, layer.path, digest))
             except Error as error:
-                if error.code is Code.NOT_FOUND and _is_listed(socket, layer, digest):
-                    absent.append(digest.written)
-                elif error.code is Code.DATA_LOSS:
+                if error.code is Code.DATA_LOSS:
                     corrupt.append(digest.written)
                 continue
             if not any(of(data, Function(one)).hash == digest.hash for one in _FUNCTIONS):
                 corrupt.append(digest.written)
-    return Sample(layer.name, len(chosen), corrupt, absent)
+    return Sample(layer.name, len(digests), corrupt)
 
 
-def _is_listed(socket: Path, layer: Layer, digest: Digest) -> bool:
-    """Whether the store still says that it has it: what was evicted meanwhile is no longer listed."""
-    key = f"{digest.hash}-{digest.size_bytes}"
-    return bool(layers.entries(socket, layer.path, key, 1))
+def _chosen(socket: Path, layer: Layer) -> Sequence[Digest]:
+    """A few blobs that a layer lists, by chance, none of them large."""
+    from nlserver.reapi.digest import Function
 
-
-async def _shared(site: Site) -> Sample:
-    return await site.once("sample", lambda: _sample(site))
+    prefix = "" if (layer.values or 0) <= _LISTED else f"{random.randrange(256):02x}"  # noqa: S311 - a sample
+    entries = layers.entries(socket, layer.path, prefix, _LISTED)
+    digests = [one for entry in entries if (one := entry.digest(Function.SHA256)) and one.size_bytes <= _LARGEST]
+    return random.sample(digests, min(_SAMPLE, len(digests)))
 
 
 def judge_bytes(sample: Sample) -> Iterable[Finding]:
@@ -115,31 +110,67 @@ def judge_bytes(sample: Sample) -> Iterable[Finding]:
     ]
 
 
-def judge_presence(sample: Sample) -> Iterable[Finding]:
-    """Whether what the store lists is on its disk."""
-    if not sample.absent:
-        return [ok(f"{sample.read} sampled blobs are where the store lists them")]
-    part = sample.layer.partition(":")[0]
+class Promise(NamedTuple):
+    """What became of blobs of which the CAS says that it has them: how many it was asked for, and those it lacks."""
+
+    asked: int
+    absent: Sequence[str] = ()
+
+
+async def _promise(site: Site) -> Promise:
+    """Blobs that workers used are those that a CAS may have lost; what it lost is not in its own list."""
+    from nlserver.errors import Code, Error
+
+    sockets = await site.sockets()
+    tiers = {one.facts["content_path"]: one for one in await site.layers() if _is_fast(one)}
+    if not tiers:
+        raise NotHere("no worker here has a fast tier that can be listed")
+    chosen = await asyncio.gather(
+        *(asyncio.to_thread(_chosen, sockets[one.part], one) for one in list(tiers.values())[:_TIERS])
+    )
+    digests = {one for some in chosen for one in some}
+    missing = await site.client.missing(digests)
+    absent = []
+    for digest in digests - missing:
+        try:
+            await site.client.read(digest)
+        except Error as error:
+            if error.code is Code.NOT_FOUND:
+                absent.append(digest.written)
+    return Promise(len(digests), absent)
+
+
+def _is_fast(layer: Layer) -> bool:
+    return layer.can_list and layer.path.endswith("/fast") and "cas" in layer.roles and "content_path" in layer.facts
+
+
+def judge_promise(promise: Promise) -> Iterable[Finding]:
+    """Whether what the CAS says that it has can be read."""
+    if not promise.absent:
+        return [ok(f"{promise.asked} blobs that workers used: the CAS can read those that it says it has")]
     return [
         Finding(
             Verdict.FAILED,
-            f"{sample.layer} lists {len(sample.absent)} of {sample.read} sampled blobs and cannot read them",
+            f"the CAS says that it has {len(promise.absent)} of {promise.asked} sampled blobs and cannot read them",
             "their files went away behind the store's back: clients do not upload what they are told is there",
-            tuple(Evidence(one, "listed, and not found", "ListBlobs, ReadBlob") for one in sample.absent[:5]),
+            tuple(Evidence(one, "not missing, and not found", "FindMissingBlobs, Read") for one in promise.absent[:5]),
             (
-                fix("put it back from the tier that has it", "nlctl", "cas", "heal", sample.absent[0]),
-                fix("let the store count again", "nlctl", "restart", part),
+                fix("put it back from the tier that has it", "nlctl", "cas", "heal", promise.absent[0]),
+                fix("let the store count again", "nlctl", "restart", "cas"),
             ),
             remedies=(
-                *(Remedy("blob", (*one.split("/"), "SHA256")) for one in sample.absent),
-                Remedy("restart_parts", (part,)),
+                *(Remedy("blob", (*one.split("/"), "SHA256")) for one in promise.absent),
+                Remedy("restart_parts", ("cas",)),
             ),
         )
     ]
 
 
 class Turnover(NamedTuple):
-    """One store: what it holds of what it may, and the bytes that it evicted within the last hour."""
+    """One store: what it holds of what it may, and the bytes that it evicted within the last hour.
+
+    What had been used within an hour before is left out: it is told by NLD-STO-05.
+    """
 
     name: str
     size_bytes: int
@@ -154,10 +185,18 @@ async def _turnovers(site: Site) -> Sequence[Turnover]:
     parts = {one.part for one in known}
     evicted = await asyncio.gather(*(asyncio.to_thread(_evicted, str(sockets[part]), since) for part in parts))
     by_part = dict(zip(parts, evicted, strict=True))
-    unique = {one.facts.get("content_path", one.name): one for one in known}
+    # A store has several names where others refer to it, and its evictions are told under one of them.
+    stores: dict[str, list[Layer]] = {}
+    for one in known:
+        stores.setdefault(one.facts.get("content_path", one.name), []).append(one)
     return [
-        Turnover(one.name, one.size_bytes or 0, one.max_bytes, by_part[one.part].get(one.path, 0))
-        for one in unique.values()
+        Turnover(
+            names[0].name,
+            names[0].size_bytes or 0,
+            names[0].max_bytes,
+            max(by_part[one.part].get(one.path, 0) for one in names),
+        )
+        for names in stores.values()
     ]
 
 
@@ -171,7 +210,8 @@ def _evicted(socket: str, since: float) -> dict[str, int]:
     with Admin(socket) as admin:
         for page in admin.stream("ListEvictions", request):
             for one in page.evictions:
-                found[one.store] = found.get(one.store, 0) + one.size_bytes
+                if one.unused_seconds >= _HOUR_SECONDS:
+                    found[one.store] = found.get(one.store, 0) + one.size_bytes
     return found
 
 
@@ -215,20 +255,20 @@ CHECKS: Final = (
         "up to 16 blobs of the CAS by chance, of at most 1 MiB, read from its own layer and hashed",
         "failed: other bytes",
         "`cas heal`; `cas verify --all`",
-        _shared,
+        _sample,
         judge_bytes,
         needs=("NLD-CAS-01", "NLD-PRC-01"),
     ),
     Check(
         "NLD-STO-04",
         "storage",
-        "blobs are where the CAS lists them",
+        "blobs that the CAS says it has can be read",
         Level.ADMIN,
-        "the same blobs: listed, and not found when they are read",
+        "up to 16 blobs by chance of the fast tiers of workers: FindMissingBlobs, then a read of what is not missing",
         "failed: the index is stale",
         "`cas heal`, then restart that part",
-        _shared,
-        judge_presence,
+        _promise,
+        judge_promise,
         needs=("NLD-CAS-01", "NLD-PRC-01"),
     ),
     Check(

@@ -95,8 +95,7 @@ def judge_offered(offered: Offered) -> Iterable[Finding]:
     """Whether what the scheduler lists and what workers offer go together, name by name."""
     if not offered.workers:
         return [ok("no worker is connected that could offer anything")]
-    found = [*_nobody(offered), *_numbers(offered)]
-    if found:
+    if found := list(_nobody(offered)):
         return found
     table = {name: values_of(offered.workers, name) for name in offered.declared}
     return [
@@ -116,18 +115,6 @@ def _nobody(offered: Offered) -> Iterator[Finding]:
             evidence = (Evidence(name, "offered by none", "ListWorkers"),)
             remedy = fix(f"let workers offer {name}", "nlctl", "workers", "add", "--property", f"{name}=VALUE")
             yield Finding(Verdict.INFO, what, because, evidence, (remedy,))
-
-
-def _numbers(offered: Offered) -> Iterator[Finding]:
-    for name, kind in offered.declared.items():
-        for one in offered.workers if kind == "minimum" else ():
-            odd = [value for value in one.properties.get(name, ()) if _number(value) is None]
-            if odd:
-                what = f"{one.name} offers {name}={odd[0]}, which the scheduler compares as a number"
-                because = "it counts as nothing, so every action that asks for it goes past this worker"
-                evidence = (Evidence(name, odd[0], "ListWorkers"),)
-                remedy = fix("offer a number", "nlctl", "workers", "show", one.name)
-                yield Finding(Verdict.WARNING, what, because, evidence, (remedy,))
 
 
 def values_of(workers: Sequence[WorkerFacts], name: str) -> str:
@@ -159,7 +146,7 @@ CHECKS: Final = (
         "workers offer what the scheduler compares",
         Level.ADMIN,
         "supported_platform_properties of the scheduler beside what each worker offers, name by name",
-        "warning: a number that is none; info: nobody offers it",
+        "info: nobody offers it",
         "platform_properties of the workers",
         _offered,
         judge_offered,
