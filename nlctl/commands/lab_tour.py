@@ -81,7 +81,7 @@ def _stop_of(session: Session, lab: Lab, injection: Injection) -> dict[str, Any]
         asked = questions(injection, clue, lab.ledger.name)
         for one in asked:
             ui.say(f"$ {one}")
-        answer = ask(asked)
+        answer = ask(injection, asked)
     finally:
         lab.restore()
     _tell(ui, injection, answer)

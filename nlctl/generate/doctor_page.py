@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from nlctl.doctor import repairs as mended
@@ -11,6 +11,7 @@ from nlctl.doctor.checks import every
 from nlctl.doctor.repair import Repair
 from nlctl.lab import faults
 from nlctl.lab.injection import Injection
+from nlctl.lab.uncaused import UNCAUSED
 from nlctl.lint import rules
 from nlctl.lint.rule import Rule
 
@@ -101,10 +102,17 @@ which writes down how to undo each change before it is made.
 """
 
 
+_UNCAUSED: Final = """
+Checks without a fault there:
+
+"""
+
+
 def files() -> dict[str, str]:
     """The page, by its path in the repository."""
     head = _HEAD.replace("{repairs}", repairs(mended.every().values())).replace("{rules}", catalogued(rules.every()))
-    return {"docs/doctor.md": head + table(every().values()) + _FAULTS + fault_table(faults.every().values())}
+    known = _FAULTS + fault_table(faults.every().values()) + _UNCAUSED + uncaused(UNCAUSED)
+    return {"docs/doctor.md": head + table(every().values()) + known}
 
 
 def catalogued(known: Iterable[Rule]) -> str:
@@ -126,6 +134,11 @@ def fault_table(injections: Iterable[Injection]) -> str:
         check = f"{one.check} {one.status}" if one.check else "-"
         lines.append(f"| `{one.name}` | {one.story} | {check} | {one.cause or '-'} |")
     return "\n".join(lines) + "\n"
+
+
+def uncaused(reasons: Mapping[str, str]) -> str:
+    """One line for each check that no fault of the lab leads to, in Markdown."""
+    return "\n".join(["| check | why |", "|---|---|", *(f"| {id_} | {why} |" for id_, why in reasons.items())]) + "\n"
 
 
 def table(checks: Iterable[Check]) -> str:

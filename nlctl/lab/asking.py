@@ -44,7 +44,7 @@ def questions(injection: Injection, clue: Clue, cluster: str) -> list[Question]:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the doctor found: the findings that are bad, and its verdict on a blob, "" where none was asked for."""
+    """What the doctor found: what is bad or was looked for, and its verdict on a blob, "" where none was asked for."""
 
     findings: Sequence[Mapping[str, Any]] = ()
     cause: str = ""
@@ -57,8 +57,9 @@ class Answer:
         return found == wanted and self.cause == str(injection.cause or "")
 
 
-def ask(asked: Sequence[Question]) -> Answer:
+def ask(injection: Injection, asked: Sequence[Question]) -> Answer:
     """Run these commands of our own and read what they say. Raises Fault REFUSED for one that says nothing."""
+    wanted = injection.check, str(injection.status)
     findings: Sequence[Mapping[str, Any]] = ()
     cause = what = ""
     for one in asked:
@@ -75,5 +76,6 @@ def ask(asked: Sequence[Question]) -> Answer:
         if "item" in document:
             cause, what = document["item"]["verdict"], document["item"]["what"]
         else:
-            findings = [finding for finding in document["items"] if finding["status"] in _BAD]
+            said = document["items"]
+            findings = [row for row in said if row["status"] in _BAD or (row["id"], row["status"]) == wanted]
     return Answer(findings, cause, what)

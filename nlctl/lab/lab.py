@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
+import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -50,6 +51,7 @@ class Lab:
         self.ledger = ledger
         self.journal = Journal(ledger)
         self._backend = Processes(ledger)
+        self._blobs = ledger.data
 
     @property
     def target(self) -> Target:
@@ -234,11 +236,11 @@ class Lab:
         self._note(Uncordoned(self.admin, worker))
         admin.set_drain(self.admin, [worker], draining=True)
 
-    def ask_for(self, platform: str, *command: str) -> None:
-        """Let a client wait for an action that asks for this property; returns when it is queued."""
+    def ask_for(self, platform: str, *command: str, stage: str = "queued") -> None:
+        """Let a client wait for an action that asks for this property; returns when one is in this stage."""
         self._note(Unqueued(self.admin))
         self.stand_in("run", str(self.target.cas), str(self.target.executor), platform, "--", *command)
-        self.until(lambda: admin.overview(self.admin).queued, "the action is queued")
+        self.until(lambda: admin.operations(self.admin, (stage,), 1)[0], f"the action is {stage}")
 
     def stand_in(self, *words: str) -> str:
         """Start a process of `stand_in`; what it says once it serves. Raises Fault DENIED with why it may not."""
@@ -268,10 +270,31 @@ class Lab:
     def other_server(self) -> Ports:
         """Start another CAS with another scheduler beside this cluster; where they listen."""
         ports = pick()
-        config = self.ledger.run / "other.json5"
-        write(config, _OTHER.format(host=HOST, cas=ports.cas, api=ports.worker_api))
-        self.stand_in("server", str(config))
+        self.serve(_OTHER.format(host=HOST, cas=ports.cas, api=ports.worker_api))
         return ports
+
+    def serve(self, text: str) -> None:
+        """Start a server of this config beside the cluster."""
+        config = self.ledger.run / "other.json5"
+        write(config, text)
+        self.stand_in("server", str(config))
+
+    def renew_stores(self, max_bytes: str = "2gb") -> None:
+        """Let the CAS and the action cache begin with nothing, in directories of their own."""
+        old, new = str(self.ledger.data), f"{self.ledger.data}/{secrets.token_hex(4)}"
+        self._blobs = Path(new)
+        self.edit("cas", f"{old}/cas/", f"{new}/cas/")
+        self.edit("cas", 'max_bytes: "2gb"', f'max_bytes: "{max_bytes}"')
+        for part in ("cas", "scheduler"):
+            self.edit(part, f"{old}/ac/", f"{new}/ac/")
+        self.apply()
+        self.registered()
+
+    def remember_presence(self) -> None:
+        """Let the CAS believe for a while what it once saw of its own files."""
+        self.edit("cas", 'name: "CAS_STORE",\n      filesystem: {', 'name: "CAS_FILES",\n      filesystem: {')
+        store = '{ name: "CAS_STORE", existence_cache: { backend: { ref_store: { name: "CAS_FILES" } } } }'
+        self.edit("cas", "stores: [\n", f"stores: [\n    {store},\n")
 
     # What clients do
 
@@ -285,13 +308,23 @@ class Lab:
 
         return self._session.wait_for(upload())
 
-    def known(self, digest: Digest) -> None:
-        """Let the CAS say that it has this blob."""
+    def put_all(self, blobs: Iterable[bytes]) -> Sequence[Digest]:
+        """Upload blobs, about as many at a time as a call takes."""
+        from nlctl.remote import client
+
+        async def upload() -> Sequence[Digest]:
+            async with client(self.target) as remote:
+                return await remote.upload(list(blobs))
+
+        return self._session.wait_for(upload())
+
+    def known(self, *digests: Digest) -> None:
+        """Let the CAS say that it has these blobs."""
         from nlctl.remote import client
 
         async def ask() -> None:
             async with client(self.target) as remote:
-                assert not await remote.missing([digest])
+                assert not await remote.missing(digests)
 
         self._session.wait_for(ask())
 
@@ -319,7 +352,7 @@ class Lab:
 
     def blob(self, digest: Digest) -> Path:
         """The file in which the CAS keeps it."""
-        return self.ledger.data / "cas" / "content" / "d" / digest.written.replace("/", "-")
+        return self._blobs / "cas" / "content" / "d" / digest.written.replace("/", "-")
 
     def _note(self, undo: Undo) -> None:
         self.journal.note(undo)

@@ -7,6 +7,7 @@ there, and when that process dies first, this one ends. It says one line once it
     expired PORT      speaks TLS with a certificate that has expired  disk FOLDER SIZE  has a small volume mounted there
     run CAS EXECUTOR KEY=VALUE... -- COMMAND    asks for an action and waits for it
     facade ADDRESS MISTAKE    is a server of another make, see `facade`: the one at ADDRESS, but for a mistake
+    stay FOLDER       works in this folder, which goes away beneath it, as does the one that holds it
 """
 
 from __future__ import annotations
@@ -125,6 +126,17 @@ def _facade(words: Sequence[str]) -> int:
     return 0
 
 
+def _stay(words: Sequence[str]) -> int:
+    folder = Path(words[0])
+    folder.mkdir(parents=True)
+    os.chdir(folder)
+    folder.rmdir()
+    folder.parent.rmdir()
+    _say("stays")
+    signal.pause()
+    return 0
+
+
 _KINDS: Final[Mapping[str, Callable[[Sequence[str]], int]]] = {
     "plain": _plain,
     "expired": _expired,
@@ -132,6 +144,7 @@ _KINDS: Final[Mapping[str, Callable[[Sequence[str]], int]]] = {
     "disk": _disk,
     "run": _run,
     "facade": _facade,
+    "stay": _stay,
 }
 
 if __name__ == "__main__":

@@ -64,12 +64,7 @@ def _corrupt(lab: Lab) -> Clue:
 
 
 def _lost(lab: Lab) -> Clue:
-    lab.edit("cas", 'name: "CAS_STORE",\n      filesystem: {', 'name: "CAS_FILES",\n      filesystem: {')
-    lab.edit(
-        "cas",
-        "stores: [\n",
-        'stores: [\n    { name: "CAS_STORE", existence_cache: { backend: { ref_store: { name: "CAS_FILES" } } } },\n',
-    )
+    lab.remember_presence()
     lab.apply()
     digest = lab.put(secrets.token_bytes(100))
     lab.known(digest)

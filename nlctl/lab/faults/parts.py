@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 import signal
+import time
 from typing import Final
 
 from nlserver.reapi.digest import of
 
 from nlctl.doctor.blob import Cause
+from nlctl.doctor.checks.hygiene import OLD_SECONDS
 from nlctl.doctor.finding import Verdict
 from nlctl.lab.injection import Clue, Injection
 from nlctl.lab.lab import Lab
@@ -44,6 +46,17 @@ def _wedged_worker(lab: Lab) -> Clue:
 
 def _wedged_cas(lab: Lab) -> None:
     lab.halt(lab.process("cas"))
+
+
+def _left_behind(lab: Lab) -> None:
+    lab.stand_in("stay", str(lab.ledger.data / "work" / "worker-2" / "earlier-action" / "work"))
+
+
+def _litter(lab: Lab) -> None:
+    path = lab.ledger.data / "work" / "worker-2" / "earlier-action"
+    lab.leave(path)
+    path.touch()
+    lab.until(lambda: time.time() > path.stat().st_ctime + OLD_SECONDS, "it is old")
 
 
 def _few_files(lab: Lab) -> None:
@@ -115,6 +128,24 @@ FAULTS: Final = (
         f"worker-2 may have {_FEW} files open, as some systems allow by default. It works until much goes on at once.",
         _few_files,
         "NLD-ENV-02",
+        Verdict.WARNING,
+    ),
+    Injection(
+        "left-process",
+        "a process of an earlier action runs on",
+        "A process works in the directory of an action of worker-2 which ended, and belongs to no worker: one that "
+        "was killed and never came back leaves such.",
+        _left_behind,
+        "NLD-PRC-03",
+        Verdict.WARNING,
+    ),
+    Injection(
+        "littered-worker",
+        "something lies in the work directory of an idle worker",
+        f"worker-2 runs nothing, and for {OLD_SECONDS:g} s something has been lying in its work_directory: what an "
+        "action left that could not be cleared away.",
+        _litter,
+        "NLD-PRC-04",
         Verdict.WARNING,
     ),
 )

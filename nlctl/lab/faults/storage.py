@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import os
+import secrets
+import tempfile
+import time
+from pathlib import Path
 from typing import Final
+
+from nlserver.reapi.digest import of
 
 from nlctl.doctor.finding import Verdict
 from nlctl.lab.injection import Injection
-from nlctl.lab.lab import Lab
+from nlctl.lab.lab import Lab, damaged
 
 _SMALL: Final = "16m"
 _STRANGER_BYTES: Final = 300 << 20
+_MIB: Final = 1 << 20
+_BLOBS: Final = 200
+_SMALL_BLOB: Final = 100
+_ROOM_MIB: Final = 40
+_UNUSED_SECONDS: Final = 7200.0
 
 
 def _on_small_disk(lab: Lab) -> str:
@@ -39,6 +50,40 @@ def _strangers(lab: Lab) -> None:
     lab.leave(path)
     path.touch()
     os.truncate(path, _STRANGER_BYTES)
+
+
+def _rotten(lab: Lab) -> None:
+    lab.renew_stores()
+    for one in lab.put_all(secrets.token_bytes(_SMALL_BLOB) for _ in range(_BLOBS)):
+        damaged(lab.blob(one), bytes(_SMALL_BLOB))
+
+
+def _rushed(lab: Lab) -> None:
+    """What gives way has not been used for long, so that only the rate is alarming."""
+    lab.renew_stores(max_bytes=f"{_ROOM_MIB}mb")
+    long_ago = time.time() - _UNUSED_SECONDS
+    for one in lab.put_all(secrets.token_bytes(_MIB) for _ in range(_ROOM_MIB * 9 // 10)):
+        os.utime(lab.blob(one), (long_ago, long_ago))
+    lab.put_all(secrets.token_bytes(_MIB) for _ in range(_ROOM_MIB * 2 // 3))
+
+
+def _emptied(lab: Lab) -> None:
+    """Workers used these blobs, and the CAS said that it has them."""
+    tier = f"{lab.ledger.data}/{secrets.token_hex(4)}/"
+    for part in ("worker-1", "worker-2"):
+        lab.edit(part, f"{lab.ledger.data}/workers/", tier)
+    lab.remember_presence()
+    lab.apply()
+    lab.registered()
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, str(number)) for number in range(_BLOBS)]
+        for file in files:
+            file.write_bytes(secrets.token_bytes(_SMALL_BLOB))
+        lab.run("/bin/true", inputs=Path(folder))
+        digests = [of(file.read_bytes()) for file in files]
+    lab.known(*digests)
+    for one in digests:
+        lab.blob(one).unlink()
 
 
 def _instead(lab: Lab, *names: str) -> None:
@@ -86,5 +131,30 @@ FAULTS: Final = (
         "Somebody took the directory of the action cache away beneath it: blobs are well, and no result is kept.",
         lambda lab: _instead(lab, "ac", "content", "d"),
         "NLD-AC-01",
+    ),
+    Injection(
+        "rotten-store",
+        "blobs changed on the disk",
+        f"{_BLOBS} blobs of the CAS, nearly all that it has, hold other bytes than they should: a disk that fails, or "
+        "somebody who wrote there.",
+        _rotten,
+        "NLD-STO-03",
+    ),
+    Injection(
+        "emptied-store",
+        "files of the CAS are gone behind its back",
+        f"Somebody removed the files of {_BLOBS} blobs that workers use. The CAS, which remembers for a minute what it "
+        "has, says that it has them.",
+        _emptied,
+        "NLD-STO-04",
+    ),
+    Injection(
+        "hurried-store",
+        "the CAS is replaced as a whole within an hour",
+        f"The CAS keeps {_ROOM_MIB} MB, and more than half of it, unused for two hours, gave way to what came within "
+        "a minute.",
+        _rushed,
+        "NLD-STO-06",
+        Verdict.WARNING,
     ),
 )

@@ -13,6 +13,8 @@ from nlctl.launch.process import tell
 
 _LOSSES: Final = 3
 _TIMEOUT: Final = 2
+_CPUS: Final = 'cpu_count: { query_cmd: "nproc" }'
+_MOST: Final = 1_000_000
 
 
 def _elsewhere(lab: Lab) -> None:
@@ -44,6 +46,18 @@ def _flapping(lab: Lab) -> None:
 
 def _property(lab: Lab) -> None:
     lab.ask_for("ISA=arm64", "/bin/true")
+
+
+def _offers(lab: Lab, old: str, new: str) -> None:
+    lab.edit("worker-2", old, new)
+    lab.apply()
+    lab.registered()
+
+
+def _unoffered(lab: Lab) -> None:
+    lab.edit("scheduler", 'ISA: "exact",', 'ISA: "exact", gpu: "exact",')
+    lab.apply()
+    lab.registered()
 
 
 def _damaged(lab: Lab) -> None:
@@ -98,5 +112,30 @@ FAULTS: Final = (
         "The work directory of worker-2 went away beneath it: it takes actions, and none succeeds.",
         _damaged,
         "NLD-EXE-01",
+    ),
+    Injection(
+        "no-processors",
+        "a worker offers no processor",
+        "worker-2 offers cpu_count=0, as where nproc was asked in a container without a share: no action that asks "
+        "for a processor ever goes there.",
+        lambda lab: _offers(lab, _CPUS, 'cpu_count: { values: ["0"] }'),
+        "NLD-WRK-04",
+        Verdict.WARNING,
+    ),
+    Injection(
+        "greedy-worker",
+        "a worker takes more actions than memory holds",
+        f"worker-2 takes {_MOST:,} actions at a time: memory is gone long before that.",
+        lambda lab: _offers(lab, "platform_properties: {", f"max_inflight_tasks: {_MOST}, platform_properties: {{"),
+        "NLD-WRK-04",
+        Verdict.WARNING,
+    ),
+    Injection(
+        "unoffered-property",
+        "no worker offers what the scheduler compares",
+        "The scheduler compares `gpu`, and nobody gave it to a worker: whoever asks for one waits.",
+        _unoffered,
+        "NLD-WRK-06",
+        Verdict.INFO,
     ),
 )

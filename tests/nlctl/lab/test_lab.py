@@ -11,6 +11,7 @@ from nlctl.doctor.checks import every as every_check
 from nlctl.generate.doctor_page import files
 from nlctl.lab.faults import every
 from nlctl.lab.journal import Journal
+from nlctl.lab.uncaused import UNCAUSED
 from nlctl.lab.undo import Ended, Moved, Text, read
 from nlctl.launch.ledger import Ledger
 from tests.nlctl.conftest import Cli, items
@@ -36,6 +37,12 @@ def test_the_list_names_each_fault_with_what_must_be_said_of_it(cli: Cli) -> Non
 
 def test_faults_name_checks_that_exist() -> None:
     assert {one.check for one in every().values() if one.check} <= set(every_check())
+
+
+def test_a_check_has_a_fault_or_a_reason_why_not_and_never_both() -> None:
+    caused = {one.check for one in every().values()}
+    assert not caused & set(UNCAUSED)
+    assert set(UNCAUSED) <= set(every_check())
 
 
 def test_every_verdict_on_a_blob_has_a_fault_that_leads_to_it() -> None:
