@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 10.0
 _STREAM_SECONDS: Final = 300.0
-_UUID_LENGTH: Final = 36
 
 
 @dataclass(frozen=True)
@@ -318,11 +317,6 @@ def set_drain(endpoint: str, names: Sequence[str], *, draining: bool) -> list[Wo
             unknown = [name for name in names if not any(name in (one.name, one.id) for one in known)]
             raise no_worker(unknown[0] if unknown else names[0], known) from error
     return [_worker(one) for one in answer.workers]
-
-
-def worker_name(worker_id: str) -> str:
-    """The configured name in a worker's id, which is that name and a UUID (NativeLink behaviour)."""
-    return worker_id[:-_UUID_LENGTH] if len(worker_id) > _UUID_LENGTH else worker_id
 
 
 def no_worker(asked: str, known: Sequence[WorkerFacts]) -> Fault:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from nlctl import admin
 from nlctl.session import Route, Session, admin_of
+from nlctl.worker_ids import worker_name
 
 
 def turn(session: Session, cluster: str, names: Sequence[str], *, draining: bool, dry_run: bool) -> None:
@@ -31,4 +32,4 @@ def by_route(route: Route, ids: Sequence[str], *, draining: bool, dry_run: bool)
     if not dry_run:
         set_drain(route, ids, draining=draining)
     state = "draining" if draining else "ready"
-    return [{"name": admin.worker_name(id_), "id": id_, "state": "unknown" if dry_run else state} for id_ in ids]
+    return [{"name": worker_name(id_), "id": id_, "state": "unknown" if dry_run else state} for id_ in ids]

@@ -23,6 +23,7 @@ from nlserver.reapi.tree import Tree, check_directory, tree_of
 from nlctl.faults import OTHER_KIND, Fault, fix
 from nlctl.recents import as_json
 from nlctl.ui import human_bytes, human_span, stamp
+from nlctl.worker_ids import worker_name
 
 Document = dict[str, Any]
 Name = Callable[[Mapping[str, Any]], str]
@@ -386,7 +387,7 @@ def _result_lines(document: Mapping[str, Any], name: Name) -> list[str]:
 def summary(document: Mapping[str, Any]) -> str:
     """The one line about a result: how it ended, where, and how long each step took."""
     spans = (("queued", "queued_ms"), ("inputs", "inputs_ms"), ("ran", "ran_ms"), ("outputs", "outputs_ms"))
-    parts = [f"exit {document['exit_code']}", document["worker"] or ""]
+    parts = [f"exit {document['exit_code']}", worker_name(document["worker"] or "")]
     parts += [f"{word} {human_span(document[key])}" for word, key in spans if document[key] is not None]
     return " - ".join(part for part in parts if part)
 

@@ -144,7 +144,9 @@ def _wording(error: Error) -> _Wording:
 
     match error.code:
         case Code.NOT_FOUND:
-            return _Wording(BLOB_MISSING, (fix("upload it", "nlctl", "cas", "put", "PATH"),))
+            lost = [one.removeprefix("blobs/") for one in error.missing[:1]]
+            whereabouts = [fix("which store lost it, and what helps", "nlctl", "doctor", "object", one) for one in lost]
+            return _Wording(BLOB_MISSING, (*whereabouts, fix("upload it", "nlctl", "cas", "put", "PATH")))
         case Code.UNAVAILABLE:
             return _Wording(UNREACHABLE, (fix("see what runs", "nlctl", "status"), fix("start it", "nlctl", "up")))
         case Code.DEADLINE_EXCEEDED:

@@ -14,6 +14,7 @@ from nlctl.faults import AMBIGUOUS, NO_OPERATION, Fault, fix
 from nlctl.recents import as_json
 from nlctl.session import Session
 from nlctl.ui import stamp
+from nlctl.worker_ids import worker_name
 
 MOST: Final = 5000
 """The most operations that a server lists at once."""
@@ -86,7 +87,7 @@ def row(operation: admin.OperationFacts) -> dict[str, Any]:
         "state": operation.stage,
         "since": stamp(operation.since),
         "queued": stamp(operation.queued),
-        "worker": admin.worker_name(operation.worker) or None,
+        "worker": worker_name(operation.worker) or None,
         "worker_id": operation.worker or None,
         "action": as_json(operation.action),
         "target": operation.target or None,
@@ -121,7 +122,7 @@ def sentence(operation: admin.OperationFacts) -> str:
         end = operation.ending.failure or f"exit {operation.ending.exit_code}"
         return f"completed {end} in {max(0.0, operation.since - operation.queued):.1f}s"
     if operation.worker:
-        return f"{operation.stage} ({admin.worker_name(operation.worker)})"
+        return f"{operation.stage} ({worker_name(operation.worker)})"
     return f"{operation.stage}: {operation.explanation}" if operation.explanation else operation.stage
 
 

@@ -13,6 +13,7 @@ from nlctl.faults import NO_WORKER, NOT_RUN, UNSUPPORTED, Fault, Fix, fix
 from nlctl.launch.wish import AIM
 from nlctl.session import Session, Target
 from nlctl.ui import human_span
+from nlctl.worker_ids import worker_name
 
 if TYPE_CHECKING:
     from nlserver.proto import remote_execution_pb2 as re_pb
@@ -86,6 +87,16 @@ def refuse_what_no_worker_can(target: Target, wanted: Iterable[tuple[str, str]])
                 fix("see what is offered", "nlctl", "workers", "ls"),
             ],
         )
+
+
+def unheeded(target: Target, names: Iterable[str]) -> list[str]:
+    """The properties among these that no connected worker offers: such a one keeps an action from no worker."""
+    if target.admin is None or not (asked := list(names)):
+        return []
+    from nlctl import admin
+
+    offered = {name for one in admin.workers(target.admin) for name in one.properties}
+    return [name for name in asked if name not in offered]
 
 
 def adding(endpoint: str, asked: Sequence[tuple[str, str]]) -> list[Fix]:
@@ -182,8 +193,6 @@ def times(found: re_pb.ExecutedActionMetadata) -> dict[str, int | None]:
 
 def phases(found: re_pb.ExecutedActionMetadata) -> str:
     """`queued 2ms -> worker-4 -> fetch 9ms -> run 151ms -> upload 6ms`, as far as it was written down."""
-    from nlctl.admin import worker_name
-
     spans = times(found)
     words = {"queued": "queued_ms", "": "", "fetch": "fetched_ms", "run": "ran_ms", "upload": "uploaded_ms"}
     parts = [

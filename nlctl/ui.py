@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 Item = Mapping[str, Any]
 _CONTROLS: Final = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _WIDE: Final = 100
+_STYLE: Final = re.compile(r"\x1b\[[0-9;]*m")
+_COLUMN_GAP: Final = re.compile(r"(?:^|\S) {2,}(?=\S)")
+_LEAST_ROOM: Final = 20
+_DIGEST: Final = re.compile(r"\b([0-9a-f]{64})[-/]([0-9]+)\b")
 _PREFIX_STYLES: Final = ("36", "33", "32", "35", "34")
 
 
@@ -99,8 +104,12 @@ class Ui:
         *,
         warnings: Sequence[str] = (),
         facts: Item | None = None,
+        none: str = "",
     ) -> None:
-        """A list: `columns[0]` names each item. `facts` about the whole list stand in its document."""
+        """A list: `columns[0]` names each item. `facts` about the whole list stand in its document.
+
+        A terminal is told `none` in place of a table without rows.
+        """
         rows = list(items)
         form = "name" if self.quiet and not self._display.output else self.format
         match form:
@@ -115,8 +124,10 @@ class Ui:
             case "tsv":
                 for row in rows:
                     self._line("\t".join(_field(row[column.key]) for column in columns))
-            case _:
+            case _ if rows:
                 self._table(rows, columns)
+            case _ if none:
+                self.say(none)
         for warning in warnings:
             self.warn(warning)
 
@@ -129,7 +140,7 @@ class Ui:
         elif self.format == "name" or (self.quiet and not self._display.output):
             self._line(name)
         elif text:
-            self._out.write(text if text.endswith("\n") else text + "\n")
+            self._line(text.removesuffix("\n"))
         self._out.flush()
 
     def event(self, schema: str, event: Item) -> None:
@@ -139,7 +150,6 @@ class Ui:
 
     def text(self, line: str) -> None:
         """One line of text data, with control characters made visible."""
-        self._clear()
         self._line(line.translate(_CONTROLS))
 
     def text_fields(self, *fields: str) -> None:
@@ -148,6 +158,7 @@ class Ui:
 
     def raw(self, data: bytes, *, to_error: bool = False) -> None:
         """Bytes as they are: a blob, or what a remote command wrote."""
+        self._clear()
         stream = self._err if to_error else self._out
         stream.flush()
         stream.buffer.write(data)
@@ -291,6 +302,11 @@ class Ui:
         """A digest of a document within a text: whole in a pipe, its two ends on a terminal."""
         return short_digest(shown) if self.out_is_terminal else _field(shown)
 
+    def fitted(self, text: str) -> str:
+        """A text for people in lines that a terminal need not break; as it is in a pipe."""
+        room = _columns(self._out) if self.out_is_terminal else None
+        return text if room is None else "\n".join(part for line in text.split("\n") for part in _hanging(line, room))
+
     def bold(self, text: str) -> str:
         """Text that stands out on a terminal."""
         return self._style(text, "1", self._out_color)
@@ -315,11 +331,14 @@ class Ui:
         self._err.write(json.dumps(event, ensure_ascii=False, default=str) + "\n")
 
     def _line(self, text: str) -> None:
+        self._clear()
         self._out.write(text + "\n")
 
     def _clear(self) -> None:
         if self._transient:
             self._err.write("\r\x1b[2K")
+            # What comes next may go to the other stream.
+            self._err.flush()
             self._transient = False
 
     def _mark(self, state: str) -> str:
@@ -330,9 +349,8 @@ class Ui:
     def _spoken(self, text: str, indent: int = 0) -> list[str]:
         """Lines that a terminal need not break within words; `indent` cells stand before each. At least one."""
         room = _columns(self._err) if self._err.isatty() else None
-        if room is None or all(len(line) <= room - indent for line in text.split("\n")):
-            return text.split("\n")
-        return [part for line in text.split("\n") for part in _broken(line, room - indent, hang=4)]
+        lines = text.split("\n")
+        return lines if room is None else [part for line in lines for part in _hanging(line, room - indent)]
 
     def _style(self, text: str, code: str, colored: bool) -> str:
         return f"\x1b[{code}m{text}\x1b[0m" if colored and text else text
@@ -354,7 +372,10 @@ class Ui:
     def _error_text(self, fault: Fault) -> str:
         head = f"error[{fault.kind.id}]"
         wide = min(_WIDE, _columns(self._err) or _WIDE) if self._err.isatty() else _WIDE
-        first, *others = self._spoken(fault.message, indent=len(head) + 2)
+        message = fault.message
+        if self._err.isatty() and len(head) + 2 + len(message) > wide:
+            message = _DIGEST.sub(lambda found: _ends(found[1], found[2]), message)
+        first, *others = self._spoken(message, indent=len(head) + 2)
         said = [f"{self._style(head, '31;1', self._err_color)}: {first}", *(f"  {line}" for line in others)]
         if fault.exit >= Exit.INTERRUPTED:
             # Whoever stopped a command knows why.
@@ -427,7 +448,17 @@ def human_properties(properties: Mapping[str, Sequence[str]]) -> str:
 
 def short_digest(shown: Item) -> str:
     """The two ends of a digest of a document, as `nlctl.digests` takes it back."""
-    return f"{shown['hash'][:8]}…{shown['hash'][-4:]}/{shown['size_bytes']}"
+    return _ends(shown["hash"], shown["size_bytes"])
+
+
+def short_key(text: str) -> str:
+    """The same of a key that is a digest's `hash-size`; any other as it is."""
+    found = _DIGEST.fullmatch(text)
+    return _ends(found[1], found[2]) if found else text
+
+
+def _ends(hash_text: str, size: object) -> str:
+    return f"{hash_text[:8]}…{hash_text[-4:]}/{size}"
 
 
 def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
@@ -470,6 +501,16 @@ def _field(value: Any) -> str:
 def _fact(value: object) -> str:
     text = str(value).translate(_CONTROLS)
     return json.dumps(text, ensure_ascii=False) if not text or " " in text or '"' in text else text
+
+
+def _hanging(line: str, room: int) -> list[str]:
+    """A line in lines of at most this room where words allow it: what follows stands below the line's last column."""
+    if len(_STYLE.sub("", line)) <= room:
+        return [line]
+    starts = [0, *(found.end() for found in _COLUMN_GAP.finditer(line))]
+    wide = [start for start in starts if room - start >= max([_LEAST_ROOM, *map(len, line[start:].split())])]
+    hang = max(wide, default=0)
+    return _broken(line, room, hang=hang or len(line) - len(line.lstrip()) + 2)
 
 
 def _broken(text: str, room: int, hang: int) -> list[str]:

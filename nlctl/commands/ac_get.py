@@ -84,4 +84,4 @@ def _text(ui: Ui, document: Mapping[str, Any]) -> str:
 
     first, *rest = (line.removeprefix("  ") for line in lines(document, ui.digest))
     stored = f" - stored {human_ago(document['completed'])} ago" if document["completed"] else ""
-    return "\n".join([first + stored, *rest])
+    return ui.fitted("\n".join([first + stored, *rest]))

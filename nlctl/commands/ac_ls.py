@@ -47,5 +47,5 @@ def command(
         for one in found
         if (digest := one.digest(Function.SHA256)) is not None
     ]
-    session.ui.items("nlctl.ac.ls/v1", rows, _COLUMNS, facts={"store": layer.name})
+    session.ui.items("nlctl.ac.ls/v1", rows, _COLUMNS, facts={"store": layer.name}, none=f"{layer.name} holds none")
     return Exit.OK

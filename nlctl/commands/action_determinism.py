@@ -59,9 +59,9 @@ async def _compared(
     from nlserver.reapi.outputs import trees_of
     from nlserver.reapi.tree import tree_of
 
-    from nlctl.admin import worker_name
     from nlctl.leavings import named, unlike
     from nlctl.remote import client
+    from nlctl.worker_ids import worker_name
 
     target = session.target()
     runs: list[dict[str, str]] = []

@@ -8,13 +8,13 @@ import typer
 from nlserver.reapi.digest import Digest, Function
 
 from nlctl.actions import read
-from nlctl.admin import worker_name
 from nlctl.exits import Exit
 from nlctl.recents import as_json, remember
 from nlctl.resolve import single
 from nlctl.running import aimed, facts, files, performed, phases, refuse_what_no_worker_can, show, streams
 from nlctl.session import Session
 from nlctl.ui import Column, human_span
+from nlctl.worker_ids import worker_name
 
 if TYPE_CHECKING:
     from nlserver.reapi.client import Outcome

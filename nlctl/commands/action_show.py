@@ -65,5 +65,5 @@ def _text(ui: Ui, item: dict[str, Any]) -> str:
     found = [f"Action   {ui.digest(item['digest'])}", *lines(item["action"], ui.digest)]
     found += ["Command", *lines(item["command"], ui.digest)]
     if item["result"] is None:
-        return "\n".join([*found, "Result", "  none in the action cache"])
-    return "\n".join([*found, "Result", *lines(item["result"], ui.digest)])
+        return ui.fitted("\n".join([*found, "Result", "  none in the action cache"]))
+    return ui.fitted("\n".join([*found, "Result", *lines(item["result"], ui.digest)]))

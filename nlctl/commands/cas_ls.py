@@ -10,7 +10,7 @@ from nlctl.exits import Exit
 from nlctl.faults import fix
 from nlctl.layers import listed
 from nlctl.session import Session
-from nlctl.ui import Column, human_ago, human_bytes, stamp
+from nlctl.ui import Column, human_ago, human_bytes, short_key, stamp
 
 EPILOG = """\b
 Examples:
@@ -21,7 +21,7 @@ Examples:
 Exit status: 0 listed, 3 no such store, 4 no cluster is running, 10 this server cannot list
 """
 _COLUMNS = (
-    Column("KEY", "key"),
+    Column("KEY", "key", short_key),
     Column("SIZE", "size_bytes", human_bytes),
     Column("USED", "used", human_ago),
 )
@@ -44,5 +44,5 @@ def command(
     rows: list[dict[str, Any]] = [
         {"key": one.key, "size_bytes": one.size_bytes, "used": stamp(one.used)} for one in found
     ]
-    session.ui.items("nlctl.cas.ls/v1", rows, _COLUMNS, facts={"store": layer.name})
+    session.ui.items("nlctl.cas.ls/v1", rows, _COLUMNS, facts={"store": layer.name}, none=f"{layer.name} holds none")
     return Exit.OK

@@ -130,7 +130,7 @@ def _tell(session: Session, done: Verified, total: int | None, bound: float | No
     }
     session.ui.items("nlctl.cas.verify/v1", rows, _COLUMNS, facts=facts)
     of = f" of {total:,}" if total is not None else ""
-    sure = "" if bound is None else f" - 95% sure that fewer than {_percent(bound)} are"
+    sure = "" if bound is None or done.checked == total else f" - 95% sure that fewer than {_percent(bound)} are"
     gone = f" - {len(done.missing)} missing" if done.missing else ""
     session.ui.say(
         f"checked {done.checked:,}{of} blobs ({human_bytes(done.checked_bytes)}) in {seconds:.1f}s - "

@@ -36,7 +36,7 @@ def command(
     stops = _found(path)
     items = [_item(stop) for stop in stops]
     if len(items) == 1:
-        session.ui.item("nlctl.config.explain/v1", items[0], _page(items[0]), name=stops[0].path)
+        session.ui.item("nlctl.config.explain/v1", items[0], session.ui.fitted(_page(items[0])), name=stops[0].path)
         return Exit.OK
     text = "\n".join(
         [f"{path} is a key of several objects:", *(f"  {item['path']:<60} {_first(item)}" for item in items)]
@@ -135,9 +135,9 @@ def _page(item: dict[str, Any]) -> str:
         "also": f"may be written as {item['alias']}" if item["alias"] else None,
     }
     lines = [item["path"] or "a config file", *(f"  {name:<9}{value}" for name, value in facts.items() if value)]
-    lines += textwrap.wrap(item["text"], 98, initial_indent="  ", subsequent_indent="  ")
+    lines += textwrap.wrap(item["text"], 78, initial_indent="  ", subsequent_indent="  ")
     if item["object"]:
-        lines += ["", *textwrap.wrap(f"Part of: {item['object']}", 98, initial_indent="  ", subsequent_indent="  ")]
+        lines += ["", *textwrap.wrap(f"Part of: {item['object']}", 78, initial_indent="  ", subsequent_indent="  ")]
     if item["example"]:
         lines += ["", f"  example  {item['example']}"]
     if item["keys"]:

@@ -49,7 +49,9 @@ def command(
         "trouble": trouble or None,
         "capabilities": said or None,
     }
-    session.ui.item("nlctl.context/v1", item, _text(item), name=str(item["name"] or item["executor"]))
+    session.ui.item(
+        "nlctl.context/v1", item, session.ui.fitted(_text(item)), name=str(item["name"] or item["executor"])
+    )
     return Exit.UNREACHABLE if trouble else Exit.OK
 
 

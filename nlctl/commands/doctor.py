@@ -213,7 +213,8 @@ def _tell(session: Session, outcomes: list[Outcome], where: str, spent: float) -
         ui.items("nlctl.doctor/v1", rows, _COLUMNS, facts={"duration_ms": round(spent * 1000)})
         return
     ui.text(f"nlctl {VERSION}, {where}, {len(outcomes)} checks")
-    for line in report.text(outcomes, lambda v: _mark(ui, v), spent, verbose=bool(session.verbose)).splitlines():
+    text = report.text(outcomes, lambda v: _mark(ui, v), spent, verbose=bool(session.verbose))
+    for line in ui.fitted(text).splitlines():
         ui.text(line)
 
 

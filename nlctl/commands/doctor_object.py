@@ -109,10 +109,11 @@ def _item(wanted: Digest, found: Diagnosis, hops: list[Hop]) -> dict[str, Any]:
 
 def _text(ui: Ui, wanted: Digest, found: Diagnosis, hops: list[Hop]) -> str:
     from nlctl.doctor.report import fix_words, hanging
+    from nlctl.recents import as_json
 
     places = max(len(hop.place) for hop in hops)
     kinds = max(len(hop.kind) for hop in hops)
-    lines = [wanted.written, ""]
+    lines = [ui.digest(as_json(wanted)), ""]
     for hop in hops:
         mark = ui.mark(hop.says == "has" and not hop.at_fault if hop.says != "silent" else None)
         mark = "-" if hop.says == "lacks" and not hop.at_fault and found.well else mark
@@ -124,7 +125,7 @@ def _text(ui: Ui, wanted: Digest, found: Diagnosis, hops: list[Hop]) -> str:
         lines += hanging("  seen  " if number == 0 else "        ", f"{one.name}: {one.value}  ({one.source})")
     for number, remedy in enumerate(found.fixes):
         lines.append(("  fix   " if number == 0 else "        ") + fix_words(remedy))
-    return "\n".join(lines)
+    return ui.fitted("\n".join(lines))
 
 
 def _exit(found: Diagnosis) -> int:

@@ -50,5 +50,12 @@ def command(
     endpoint = admin_of(session.target(name))
     found, total = admin.operations(endpoint, state or _STATES[:2], min(limit, MOST), invocation)
     warnings = [f"{total - len(found)} more are not shown"] if total > len(found) else []
-    session.ui.items("nlctl.ops/v1", [row(one) for one in found], _COLUMNS, warnings=warnings, facts={"total": total})
+    session.ui.items(
+        "nlctl.ops/v1",
+        [row(one) for one in found],
+        _COLUMNS,
+        warnings=warnings,
+        facts={"total": total},
+        none=f"no operation is {' or '.join(state or _STATES[:2])}",
+    )
     return Exit.OK

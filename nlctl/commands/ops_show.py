@@ -39,7 +39,7 @@ def command(
             raise
         raise unknown(operation) from error
     item = {**row(found), "ending": ending(found), "summary": why.summary, "workers": verdicts(why)}
-    session.ui.item("nlctl.ops.show/v1", item, _text(found, why), name=found.id)
+    session.ui.item("nlctl.ops.show/v1", item, session.ui.fitted(_text(found, why)), name=found.id)
     return Exit.OK
 
 

@@ -34,10 +34,10 @@ _COLUMNS = (
     Column("PORTS", "ports"),
     Column("UP", "since_ms", human_span),
     Column("CPU", "cpu_percent", _percent),
-    Column("CPU TIME", "cpu_ms", human_span),
+    Column("TIME", "cpu_ms", human_span),
     Column("RSS", "rss_bytes", human_bytes),
     Column("PSS", "pss_bytes", human_bytes),
-    Column("RESTARTS", "restarts"),
+    Column("RESTARTS", "restarts", lambda count: str(count or "-")),
     Column("LAST EXIT", "last_exit"),
 )
 _LIMITS = (Column("CPUS", "most_cpus"), Column("MEMORY", "most_memory_bytes", human_bytes))

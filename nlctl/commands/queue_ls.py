@@ -33,7 +33,7 @@ def command(ctx: typer.Context, name: Annotated[str, typer.Option(help="Which cl
     """List what waits and runs, by platform properties, with how many workers fit and why the oldest waits."""
     session: Session = ctx.obj
     found = admin.queues(admin_of(session.target(name)))
-    session.ui.items("nlctl.queue/v1", [_row(one) for one in found], _COLUMNS)
+    session.ui.items("nlctl.queue/v1", [_row(one) for one in found], _COLUMNS, none="nothing waits or runs")
     return Exit.UNHEALTHY if any(one.queued and not one.workers for one in found) else Exit.OK
 
 

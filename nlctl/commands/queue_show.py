@@ -39,7 +39,8 @@ def command(
     alike, _ = admin.operations(endpoint, ("queued", "executing"), MOST)
     mine = [one for one in alike if one.properties == chosen.properties]
     why = admin.explain_properties(endpoint, _flat(chosen.properties))
-    session.ui.item("nlctl.queue.show/v1", _item(chosen, mine, why), _text(chosen, mine, why))
+    text = session.ui.fitted(_text(chosen, mine, why))
+    session.ui.item("nlctl.queue.show/v1", _item(chosen, mine, why), text)
     return Exit.UNHEALTHY if chosen.queued and not chosen.workers else Exit.OK
 
 

@@ -31,6 +31,7 @@ from nlctl.running import (
     refuse_what_no_worker_can,
     show,
     streams,
+    unheeded,
 )
 from nlctl.session import Session, Target
 from nlctl.settings import pairs
@@ -90,6 +91,8 @@ def command(
     # Where the admin service can tell, what cannot run is refused before anything slower is even imported.
     aimed = {AIM: aim(target.admin, on)} if on and target.admin is not None else {}
     refuse_what_no_worker_can(target, {**asked.platform, **aimed}.items())
+    for one in unheeded(target, asked.platform):
+        session.ui.warn(f"--platform {one} restricts nothing: no worker offers it, and the scheduler does not list it")
     return session.wait_for(_run(session, target, asked, aimed, detach=detach, dry_run=dry_run))
 
 
@@ -196,12 +199,13 @@ def _tell(session: Session, outcome: Outcome, asked: _Asked) -> None:
         session.ui.warn(f"the command left no {path}")
     if session.verbose or session.ui.progress == "tty":
         hit = "cached" if outcome.cached else "not cached before"
-        made = [f"{path} -> {asked.out_dir / path}" for path in outputs] if asked.outputs else []
+        shown = session.ui.digest
+        made = [f"{path} {shown(as_json(one))} -> {asked.out_dir / path}" for path, one in outputs.items()]
         parts = [
             f"exit {outcome.exit_code}",
             hit,
-            *made,
-            f"action {session.ui.digest(as_json(outcome.action))} (@last)",
+            *(made if asked.outputs else []),
+            f"action {shown(as_json(outcome.action))} (@last)",
         ]
         session.ui.say(" - ".join(parts))
     if session.ui.structured:

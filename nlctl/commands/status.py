@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -149,26 +150,36 @@ def _text(ui: Ui, item: dict[str, Any], *, graph: bool, bold: bool = True) -> st
     lines = [
         "  ".join(map(ui.bold, head) if bold else head)
         + f"   {counts}, {running} actions running, queue {_number(queue['queued'])}{oldest}",
-        f"CAS        {item['endpoints']['cas']}",
-        f"Scheduler  {item['endpoints']['scheduler']}",
-        *(f"{_store(one)}" for one in item["stores"]),
-        *_hits(item["results"]),
+        *_aligned(
+            [
+                ("CAS", item["endpoints"]["cas"]),
+                ("Scheduler", item["endpoints"]["scheduler"]),
+                *((one["name"], _store(one)) for one in item["stores"]),
+                *_hits(item["results"]),
+            ]
+        ),
         *(_graph(ui, item) if graph else (f"  {ui.mark(_good(one['state']))} {_part(one)}" for one in item["parts"])),
     ]
     if item["needs_attention"]:
         lines.append("Needs attention")
-        lines += [f"  ! {one['what']:<60}  {' '.join(one['command'])}" for one in item["needs_attention"]]
-    return "\n".join(lines)
+        for one in item["needs_attention"]:
+            lines += [f"  ! {one['what']}", f"      {shlex.join(one['command'])}"]
+    return ui.fitted("\n".join(lines))
+
+
+def _aligned(rows: Sequence[tuple[str, str]]) -> list[str]:
+    room = max(len(name) for name, _ in rows)
+    return [f"{name:<{room}}  {text}" for name, text in rows]
 
 
 def _store(store: dict[str, Any]) -> str:
     most = f" of {human_bytes(store['max_bytes'])}" if store["max_bytes"] else ""
-    return f"{store['name']:<10} {human_bytes(store['size_bytes'])}{most}, {store['values']} values"
+    return f"{human_bytes(store['size_bytes'])}{most}, {store['values']:,} values"
 
 
-def _hits(results: dict[str, Any]) -> list[str]:
+def _hits(results: dict[str, Any]) -> list[tuple[str, str]]:
     asked = results["found"] + results["missed"]
-    return [f"Results    hit {results['hit_ratio']:.0%} of {asked} look-ups since the start"] if asked else []
+    return [("Results", f"hit {results['hit_ratio']:.0%} of {asked:,} look-ups since the start")] if asked else []
 
 
 def _graph(ui: Ui, item: dict[str, Any]) -> list[str]:

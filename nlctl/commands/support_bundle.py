@@ -129,7 +129,7 @@ def _write(
         with written(path, folder, most) as archive:
             try:
                 for number, item in enumerate(_all(items, ledger, places, redactor)):
-                    session.ui.waiting(f"{number} of {len(items)}  {item.name}")
+                    session.ui.waiting(f"gathering {item.name}")
                     _add(archive, item, redactor, sum(one.is_log for one in items[number:]) or 1, left_out)
             except KeyboardInterrupt:
                 interrupted = True

@@ -168,7 +168,7 @@ def _text(made: Plan) -> str:
     kind = f"docker, image {made.containers.image}" if made.containers else "process"
     lines = [f'Plan for cluster "{made.wish.name}" (backend: {kind})']
     shown = [one for one in _folded(made.steps) if one[0] is not Sign.KEEP]
-    return "\n".join([*lines, *(f"  {sign} {names:<24} {reason}".rstrip() for sign, names, reason in shown)])
+    return "\n".join([*lines, *(f"  {sign} {names:<22} {reason}".rstrip() for sign, names, reason in shown)])
 
 
 def _folded(steps: list[Step]) -> list[tuple[Sign, str, str]]:

@@ -38,7 +38,7 @@ def command(ctx: typer.Context, name: Annotated[str, typer.Option(help="Which cl
     at_work = running(admin.operations(endpoint, ("executing",), MOST)[0]) if any(w.operations for w in found) else {}
     tiers = fast_tiers(session, target, {one.name for one in found})
     rows = [_row(one, tiers.get(one.name), at_work.get(one.id, ())) for one in found]
-    session.ui.items("nlctl.workers/v1", rows, _COLUMNS)
+    session.ui.items("nlctl.workers/v1", rows, _COLUMNS, none="no worker is connected to the scheduler")
     return Exit.OK
 
 

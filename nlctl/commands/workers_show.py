@@ -40,7 +40,7 @@ def command(
     running = [one for one in admin.operations(endpoint, ("executing",), MOST)[0] if one.worker == found.id]
     tier = fast_tiers(session, target, [found.name]).get(found.name)
     item = {**facts(found, tier), "operations": [row(one) for one in running]}
-    session.ui.item("nlctl.workers.show/v1", item, _text(found, running, tier), name=found.name)
+    session.ui.item("nlctl.workers.show/v1", item, session.ui.fitted(_text(found, running, tier)), name=found.name)
     return Exit.OK
 
 

@@ -9,10 +9,11 @@ from typing import Final
 
 from nlserver.reapi.digest import Digest
 
-from nlctl.admin import Explanation, OperationFacts, worker_name
+from nlctl.admin import Explanation, OperationFacts
 from nlctl.doctor.finding import Evidence
 from nlctl.faults import Fix, fix
 from nlctl.ui import human_span
+from nlctl.worker_ids import worker_name
 
 _SLOW_MS: Final = 1000.0
 _SLOWER: Final = 3.0

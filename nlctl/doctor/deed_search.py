@@ -19,6 +19,7 @@ from nlctl.faults import NO_OPERATION, NO_RESULT, Fault
 from nlctl.operations import action_meant, identified
 from nlctl.remote import client
 from nlctl.session import Session, Target
+from nlctl.worker_ids import worker_name
 
 if TYPE_CHECKING:
     from nlserver.proto import remote_execution_pb2 as re_pb
@@ -139,7 +140,7 @@ async def _ended(
     if not stderr and result.HasField("stderr_digest"):
         stderr = await _tail(remote, digest_of(result.stderr_digest, action.function))
     stages = {key: document[key] for key in STAGES}
-    worker = admin.worker_name(document["worker"] or "")
+    worker = worker_name(document["worker"] or "")
     return Ended(result.exit_code, worker, stages, stderr.decode(errors="replace"), cached)
 
 

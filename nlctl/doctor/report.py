@@ -12,7 +12,7 @@ from nlctl.doctor.examination import Outcome
 from nlctl.doctor.finding import Finding, Verdict
 from nlctl.faults import Fix
 
-_WIDE: Final = 100
+_WIDE: Final = 80
 _BAD: Final = (Verdict.FAILED, Verdict.WARNING, Verdict.UNKNOWN)
 Mark = Callable[[Verdict], str]
 

@@ -14,10 +14,9 @@ from nlserver.reapi.execution import ExecutionState
 
 from nlctl.faults import CANARY_FAILED, NOT_READY, Fault, fix
 from nlctl.launch.wish import AIM, Ports
+from nlctl.worker_ids import worker_name
 
 _OUTPUT: Final = "canary"
-_UUID_LENGTH: Final = 36
-"""A worker's id is its name and a UUID, without anything between (NativeLink behaviour)."""
 # Needs nothing but a shell: not even PATH is set for an action.
 _COMMAND: Final = ("/bin/sh", "-c", f'printf %s "$NONCE" > {_OUTPUT}')
 
@@ -87,7 +86,7 @@ def _ran_badly(outcome: Outcome, worker: str) -> str | None:
         return f"the action ended with {outcome.exit_code}: {outcome.stderr.decode(errors='replace').strip()}"
     if outcome.cached:
         return "a fresh action came out of the cache"
-    if worker and outcome.metadata.worker[:-_UUID_LENGTH] != worker:
+    if worker and worker_name(outcome.metadata.worker) != worker:
         return f"it was aimed at {worker} and ran on {outcome.metadata.worker or 'an unnamed worker'}"
     return None
 

@@ -197,7 +197,7 @@ def members(wish: Wish) -> list[Member]:
             "DATA": seen.data,
         },
         ports=(ports.scheduler, ports.worker_api),
-        summary=f"{scheduler_url}   worker API and admin on :{ports.worker_api}",
+        summary=f"{scheduler_url}   worker API and admin :{ports.worker_api}",
         knows=wish.knows,
     )
     return [cas, scheduler, *(_worker(name, wish, {**endpoints, "DATA": seen.data}) for name in wish.workers)]

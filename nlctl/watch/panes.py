@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from nlctl.admin import OperationFacts, WorkerFacts, worker_name
+from nlctl.admin import OperationFacts, WorkerFacts
 from nlctl.ui import human_bytes, human_properties, human_span
 from nlctl.watch.facts import PartFacts, Snapshot
 from nlctl.watch.history import History
 from nlctl.watch.marks import bar, spark
 from nlctl.watch.spans import Span
 from nlctl.watch.view import Row
+from nlctl.worker_ids import worker_name
 
 _SPARK: Final = 6
 _BAR: Final = 10

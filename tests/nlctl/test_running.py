@@ -89,3 +89,9 @@ def test_an_action_that_no_worker_can_run_is_refused_before_anything_is_uploaded
     assert "worker-2 offers ISA=x86-64, asked arm64" in refused.err
     stat = cluster("cas", "stat", f"file:{tmp_path / 'a'}", code=3)
     assert "1 of 1 missing" in stat.out + stat.err
+
+
+def test_a_property_that_restricts_nothing_is_told(cluster: Cli) -> None:
+    done = cluster("run", "--platform", "cpu_arch=arm64", "--platform", "ISA=x86-64", "--", "true")
+    assert "--platform cpu_arch restricts nothing" in done.err
+    assert "--platform ISA" not in done.err

@@ -8,6 +8,9 @@ import json
 import os
 import struct
 import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
 
 import pytest
 
@@ -43,6 +46,24 @@ class Pipe(io.StringIO):
     encoding = "utf-8"
 
 
+@contextmanager
+def terminal_of(columns: int) -> Iterator[tuple[TextIO, Callable[[str], str]]]:
+    """A real terminal of this width, and what its screen was sent until then, a text that ends so."""
+    main, other = os.openpty()
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with open(main, "rb", buffering=0) as screen, open(other, "w", encoding="utf-8") as stream:
+
+        def seen(ending: str) -> str:
+            stream.flush()
+            # A terminal may hand its lines over one by one.
+            data = b""
+            while not data.decode(errors="ignore").replace("\r\n", "\n").endswith(ending):
+                data += screen.read(4096)
+            return data.decode().replace("\r\n", "\n")
+
+        yield stream, seen
+
+
 def _ui(
     display: Display | None = None, *, terminal: bool = False, **environment: str
 ) -> tuple[Ui, io.StringIO, io.StringIO]:
@@ -70,16 +91,50 @@ def test_a_terminal_gets_a_table_with_whole_digests() -> None:
 
 @pytest.mark.parametrize(("columns", "shown"), [(120, f"{DIGEST['hash']}/148"), (80, "7fd25e01…5e01/148")])
 def test_a_digest_is_shortened_only_on_a_terminal_that_is_too_narrow(columns: int, shown: str) -> None:
-    main, other = os.openpty()
-    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    with open(main, "rb", buffering=0) as screen, open(other, "w", encoding="utf-8") as terminal:
+    with terminal_of(columns) as (terminal, seen):
         Ui(Display(color="never"), {}, terminal, Pipe()).items("s/v1", ROWS[:1], COLUMNS)
-        terminal.flush()
-        # A terminal may hand its lines over one by one.
-        seen = b""
-        while seen.count(b"\n") < 2:
-            seen += screen.read(1000)
-        assert seen.decode().splitlines()[1].startswith(f"{shown}  yes")
+        assert shown in seen("1b[31m\n")
+
+
+def test_a_text_is_broken_between_words_and_goes_on_below_its_last_column() -> None:
+    lines = ["  why   one two three four five six", "  CAS_STORE   grpc   leads to another part of it", "short   line"]
+    with terminal_of(34) as (terminal, _):
+        made = Ui(Display(), {}, terminal, Pipe()).fitted("\n".join(lines)).split("\n")
+    assert made == [
+        "  why   one two three four five",
+        "        six",
+        "  CAS_STORE   grpc   leads to",
+        "              another part of it",
+        "short   line",
+    ]
+    ui, _, _ = _ui()
+    assert ui.fitted("\n".join(lines)) == "\n".join(lines)
+
+
+def test_an_error_shows_the_two_ends_of_a_digest_only_where_the_terminal_has_no_room() -> None:
+    fault = Fault(faults.BLOB_MISSING, f"{DIGEST['hash']}-148 not found", why="w", fixes=[fix("look")])
+    with terminal_of(80) as (terminal, seen):
+        Ui(Display(color="never"), {}, Pipe(), terminal).fault(fault)
+        assert "7fd25e01…5e01/148 not found" in seen("not-found)\n")
+    ui, _, err = _ui()
+    ui.fault(fault)
+    assert f"{DIGEST['hash']}-148 not found" in err.getvalue()
+
+
+def test_data_come_after_the_waiting_line_is_gone() -> None:
+    stream = Terminal()
+    ui = Ui(Display(color="never"), {}, stream, stream)
+    for show in (lambda: ui.items("s/v1", ROWS, COLUMNS), lambda: ui.item("s/v1", {}, "text"), lambda: ui.text("line")):
+        ui.waiting("29 of 30")
+        show()
+        assert "29 of 30\r\x1b[2K" in stream.getvalue()
+        stream.truncate(0)
+
+
+def test_a_list_without_rows_is_told_and_has_no_header() -> None:
+    ui, out, err = _ui(terminal=True)
+    ui.items("s/v1", [], COLUMNS, none="no blob is there")
+    assert (out.getvalue(), err.getvalue()) == ("", "no blob is there\n")
 
 
 def test_json_is_one_document_with_items_and_every_key() -> None:

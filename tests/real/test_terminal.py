@@ -17,6 +17,7 @@ from tests.real.programs import program
 pytestmark = pytest.mark.real
 PROMPT = "READY>"
 LINES = 50
+ABSENT = "file:$HOME/absent"
 _PATIENCE_SECONDS = 60.0
 _LOOK_AGAIN_SECONDS = 0.05
 # What is left of an escape code where its first character is swallowed.
@@ -93,6 +94,7 @@ def terminal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     made = Terminal(tmp_path_factory.mktemp(f"t{request.param}"), request.param)
     try:
         made.until(lambda text: PROMPT in text)
+        made.run("echo absent > $HOME/absent")
         made.run("nlctl up --workers 3 --base-port auto")
         yield made
         made.run("nlctl down --all --wipe --yes")
@@ -114,11 +116,22 @@ def test_up_shows_each_step_and_once_more_that_nothing_is_to_be_done(terminal: T
         ("nlctl status", "READY"),
         ("nlctl ps", "PSS"),
         ("nlctl workers ls", "worker-3"),
-        ("nlctl ops ls", "WORKER"),
+        ("nlctl ops ls", "no operation is queued or executing"),
         ("nlctl metrics workers", "workers.connected"),
         ("nlctl run -- echo hello", "hello"),
         ("nlctl cas get zzz", "error[NL-USE-"),
         ("nlctl logs --since 1s --tail 0", ""),
+        ("nlctl up --workers 3 -n", "already matches"),
+        ("nlctl up --workers 3 --name two --base-port auto -n", "worker API and admin"),
+        ("nlctl cas ls --limit 5", "KEY"),
+        ("nlctl cas verify --sample 100%", "0 corrupt"),
+        ("nlctl ac get @last", "exit 0 - worker-"),
+        ("nlctl action show @last", "Command"),
+        ("nlctl metrics cache.hit_ratio --plot --for 1s", "cache.hit_ratio  ratio"),
+        ("nlctl config explain stores.fast_slow", "fast_direction"),
+        ("nlctl doctor", "nothing is wrong"),
+        (f"nlctl doctor object {ABSENT}", "NEVER_UPLOADED"),
+        ("nlctl context show", "REAPI"),
     ],
 )
 def test_no_line_is_broken_and_no_escape_code_is_left(terminal: Terminal, command: str, shown: str) -> None:

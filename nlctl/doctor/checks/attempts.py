@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from nlctl.admin import OperationFacts, operations, worker_name, workers
+from nlctl.admin import OperationFacts, operations, workers
 from nlctl.doctor.check import Check
 from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
+from nlctl.worker_ids import worker_name
 
 _MANY_ATTEMPTS: Final = 3
 _LONG_SECONDS: Final = 3600.0

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from nlctl.admin import Admin, WorkerFacts, worker_name
+from nlctl.admin import Admin, WorkerFacts
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import ADDRESSES, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
+from nlctl.worker_ids import worker_name
 
 _WINDOW_SECONDS: Final = 60.0
 _MOST_LOSSES: Final = 3

@@ -11,6 +11,7 @@ from nlctl.doctor.finding import Verdict
 from nlctl.lab.injection import Injection
 from nlctl.lab.lab import Lab
 from nlctl.launch.process import tell
+from nlctl.worker_ids import worker_name
 
 _LOSSES: Final = 3
 _FOR_EVER: Final = ("/bin/sleep", "infinity")
@@ -29,7 +30,7 @@ def _coming_back(lab: Lab) -> None:
 def _holder(lab: Lab, losses: int) -> str:
     """The worker that runs it after so many losses."""
     there, _ = admin.operations(lab.admin, ("executing",), 1)
-    return next((admin.worker_name(one.worker) for one in there if one.attempts == losses), "")
+    return next((worker_name(one.worker) for one in there if one.attempts == losses), "")
 
 
 def _is_back(lab: Lab, losses: int) -> bool:
