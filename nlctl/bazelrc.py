@@ -30,6 +30,7 @@ RULES: Final = {
     "NL-BZL-103": "a line names another server",
     "NL-BZL-104": "an option hides what the cluster does",
     "NL-BZL-105": "a .bazelrc cannot be read",
+    "NL-BZL-108": "a digest function that is not served",
 }
 """What may be found, by the codes that findings carry."""
 
@@ -179,15 +180,16 @@ def _against(line: Line, values: dict[str, str], config: str, *, after: bool) ->
         yield Finding("NL-BZL-103", severity, _at(line, name), what, why, fix, line.text)
     for name, effect in _HIDES.items():
         if line.config in ("", config) and line.value(name) is not None:
-            yield _warning(line, name, f"--{name} is set", f"with it {effect}", "take it out")
+            yield _warning("NL-BZL-104", line, name, f"--{name} is set", f"with it {effect}", "take it out")
     function = line.value("digest_function")
     if line.command == "startup" and function not in (None, "SHA256", "sha256", "BLAKE3", "blake3"):
         what = f"--digest_function={function} is not served"
-        yield _warning(line, "digest_function", what, "the servers know SHA256 and BLAKE3", "SHA256")
+        why = "the servers know SHA256 and BLAKE3"
+        yield _warning("NL-BZL-108", line, "digest_function", what, why, "SHA256")
 
 
-def _warning(line: Line, name: str, what: str, why: str, fix: str) -> Finding:
-    return Finding("NL-BZL-104", Severity.WARNING, _at(line, name), what, why, fix, line.text)
+def _warning(id_: str, line: Line, name: str, what: str, why: str, fix: str) -> Finding:
+    return Finding(id_, Severity.WARNING, _at(line, name), what, why, fix, line.text)
 
 
 def _at(line: Line, name: str) -> Place:

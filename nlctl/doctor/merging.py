@@ -23,10 +23,11 @@ PROOFS: Final[Mapping[str, tuple[str, ...]]] = {
     "NL-CFG-138": ("NLD-API-03",),
     "NL-CFG-140": ("NLD-WRK-01",),
     "NL-CFG-144": ("NLD-SHR-01", "NLD-NET-02"),
+    "NL-CFG-152": ("NLD-TLS-01",),
 }
 """The checks that see for themselves what a rule of the linter concludes from files."""
-_OF_CLIENTS: Final = frozenset({"NLD-API-03", "NLD-AC-02", "NLD-CAS-02"})
-"""Checks that see what clients meet, and name no part."""
+_NAME_NO_PART: Final = frozenset({"NLD-API-03", "NLD-AC-02", "NLD-CAS-02", "NLD-TLS-01"})
+"""Checks that see what clients meet, whichever part it comes of."""
 _OF_TWO_PARTS: Final = frozenset({"NL-CFG-144"})
 """Rules that find two parts at odds and name one: the other may be the one that is wrong."""
 
@@ -58,7 +59,7 @@ def _proof(found: Finding, by_id: Mapping[str, Outcome]) -> tuple[str, Finding] 
     for said, part in _rules(found.evidence):
         for id_ in PROOFS.get(said, ()):
             for one in by_id[id_].findings if id_ in by_id else ():
-                about = said in _OF_TWO_PARTS or id_ in _OF_CLIENTS or _is_about(one, part)
+                about = said in _OF_TWO_PARTS or id_ in _NAME_NO_PART or _is_about(one, part)
                 if one.verdict in (Verdict.FAILED, Verdict.WARNING) and about:
                     return id_, one
     return None

@@ -17,29 +17,35 @@ _BAD: Final = ("failed", "warning", "unknown")
 
 
 class Question(NamedTuple):
-    """A command that looks for a fault, with the variables that it needs."""
+    """A command that looks for a fault, with its variables and the folder where it is given, "" for any."""
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
+    folder: str
 
     def document(self) -> dict[str, Any]:
         """As JSON shows it."""
-        return {"command": list(self.command), "environment": dict(self.environment)}
+        return {
+            "command": list(self.command),
+            "environment": dict(self.environment),
+            "folder": self.folder or None,
+        }
 
     def __str__(self) -> str:
         import shlex
 
         variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
-        return " ".join([*variables, shlex.join(self.command)])
+        there = [f"cd {shlex.quote(self.folder)};"] if self.folder else []
+        return " ".join([*there, *variables, shlex.join(self.command)])
 
 
 def questions(injection: Injection, clue: Clue, cluster: str) -> list[Question]:
     """`nlctl doctor` and `nlctl doctor object`, as far as each has something to say about this fault."""
-    where = clue.flags if "--endpoint" in clue.flags else ("-C", cluster, *clue.flags)
-    asked = [Question(("nlctl", *where, "doctor"), clue.environment)] if injection.check else []
+    where = clue.flags if {"--endpoint", "-C"} & set(clue.flags) else ("-C", cluster, *clue.flags)
+    commands = [("nlctl", *where, "doctor")] if injection.check else []
     if injection.cause:
-        asked.append(Question(("nlctl", *where, "doctor", "object", clue.text), clue.environment))
-    return asked
+        commands.append(("nlctl", *where, "doctor", "object", clue.text))
+    return [Question(command, clue.environment, clue.folder) for command in commands]
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,7 @@ def ask(injection: Injection, asked: Sequence[Question]) -> Answer:
         ran = subprocess.run(
             [sys.executable, "-m", "nlctl", *one.command[1:], "-o", "json"],
             env={**os.environ, **one.environment},
+            cwd=one.folder or None,
             capture_output=True,
             check=False,
         )

@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 
 class Clue(NamedTuple):
-    """What the doctor is told of a fault: a text that names a blob, global flags, variables of the shell."""
+    """What the doctor is told of a fault: a text that names a blob, global flags, variables of the shell.
+
+    `folder` is where it is asked, "" for anywhere.
+    """
 
     text: str = ""
     flags: tuple[str, ...] = ()
     environment: Mapping[str, str] = {}
+    folder: str = ""
 
 
 @dataclass(frozen=True)

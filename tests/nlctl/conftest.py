@@ -62,10 +62,18 @@ class Cli:
 
         return subprocess.Popen([PROGRAM, *words], env=self._all(), cwd=self.home, preexec_fn=listening, **options)
 
-    def __call__(self, *words: str, code: int | None = 0, given: str | bytes = b"", **environment: str) -> Done:
-        """Run a command to its end; `code` is what it must exit with, None for anything."""
+    def __call__(
+        self,
+        *words: str,
+        code: int | None = 0,
+        given: str | bytes = b"",
+        folder: Path | None = None,
+        **environment: str,
+    ) -> Done:
+        """Run a command to its end; `code` is what it must exit with, None for anything; `folder` where it is given."""
         data = given.encode() if isinstance(given, str) else given
-        ended, out, err = forks.run(PROGRAM, words, {**self._all(), **environment}, self.home, data, self.limit)
+        around = {**self._all(), **environment}
+        ended, out, err = forks.run(PROGRAM, words, around, folder or self.home, data, self.limit)
         done = Done(ended, out.decode(errors="surrogateescape"), err.decode(errors="replace"))
         assert code is None or done.code == code, f"{words} ended with {done.code}\n{done.out}\n{done.err}"
         return done

@@ -120,7 +120,7 @@ def test_lines_for_another_cluster_are_outdated(cli: Cli, workspace: Path) -> No
         ("build:nl --remote_instance_name other", "NL-BZL-103", "error"),
         ("build --noremote_accept_cached", "NL-BZL-104", "warning"),
         ("common --jobs=3 --remote_local_fallback", "NL-BZL-104", "warning"),
-        ("startup --digest_function=MD5", "NL-BZL-104", "warning"),
+        ("startup --digest_function=MD5", "NL-BZL-108", "warning"),
         ("import %workspace%/gone.bazelrc", "NL-BZL-105", "error"),
         ("build --define='open", "NL-BZL-105", "error"),
     ],

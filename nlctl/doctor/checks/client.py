@@ -23,6 +23,7 @@ _WHERE: Final = ("remote_executor", "remote_cache")
 _COMMANDS: Final = ("common", "build", "test", "run")
 _HIDES: Final = "NL-BZL-104"
 _ABSENT: Final = "NL-BZL-101"
+_FUNCTION: Final = "NL-BZL-108"
 
 
 class Settings(NamedTuple):
@@ -75,7 +76,7 @@ def value(lines: Sequence[bazelrc.Line], name: str) -> str | None:
 
 def judge_servers(settings: Settings) -> Iterable[Finding]:
     """Whether the lines name this cluster and its instance."""
-    bad = [one for one in settings.findings if one.id not in (_HIDES, _ABSENT)]
+    bad = [one for one in settings.findings if one.id not in (_HIDES, _ABSENT, _FUNCTION)]
     if bad:
         return [
             Finding(

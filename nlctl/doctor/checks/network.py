@@ -87,7 +87,8 @@ async def walk(role: str, url: str, access: Access, *, here: bool = False) -> Wa
         pass
     finally:
         if writer is not None:
-            writer.close()
+            # Without a farewell: servers of gRPC leave that of TLS unanswered, which asyncio waits for half a minute.
+            writer.transport.abort()
             with suppress(OSError, ssl.SSLError):
                 await writer.wait_closed()
     return Way(role, url, tuple(steps), here, expires)

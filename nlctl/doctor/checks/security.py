@@ -43,7 +43,9 @@ class Terms(NamedTuple):
 
 
 async def _terms(site: Site) -> Terms:
-    found = [Term(way.url, 0.0, way.expires) for way in await ways(site) if way.expires is not None]
+    # One endpoint may serve everything.
+    shown = {way.url: way.expires for way in await ways(site) if way.expires is not None}
+    found = [Term(url, 0.0, ends) for url, ends in shown.items()]
     access = site.target.access
     files = {path for path in (access.ca_file, access.cert_file) if path} | set(await _named(site, "cert_file"))
     files |= set(await _named(site, "ca_file")) | set(await _named(site, "client_ca_file"))

@@ -56,6 +56,7 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (security.judge_secrets, [security.Secret("/k", 0o644)], Verdict.WARNING, "may read /k"),
     (client.judge_servers, settings(WELL), Verdict.OK, ""),
     (client.judge_servers, settings(WELL, said("NL-BZL-104")), Verdict.OK, ""),
+    (client.judge_servers, settings(WELL, said("NL-BZL-108")), Verdict.OK, ""),
     (client.judge_servers, settings("", said("NL-BZL-101")), Verdict.INFO, "does not use this cluster"),
     (client.judge_servers, settings(WELL, said("NL-BZL-103")), Verdict.WARNING, "what of it"),
     (client.judge_function, settings(WELL), Verdict.OK, ""),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,7 +37,8 @@ def answers(
     for one in asked:
         program, *words = one["command"]
         assert program == "nlctl"
-        said = valid(lab(*words, "-o", "json", code=None, **one["environment"]).document)
+        folder = Path(one["folder"]) if one["folder"] else None
+        said = valid(lab(*words, "-o", "json", code=None, folder=folder, **one["environment"]).document)
         if "item" in said:
             cause = said["item"]["verdict"]
         else:
@@ -87,6 +89,6 @@ def test_a_tour_breaks_looks_and_restores(lab: Cli) -> None:
 def test_in_the_end_the_lab_is_whole(lab: Cli) -> None:
     """Statement 45."""
     shares = Injection("", "", "", lambda _: None, "NLD-SHR-02", Verdict.INFO)
-    asked = [{"command": ["nlctl", "-C", "lab", "doctor"], "environment": {}}]
+    asked = [{"command": ["nlctl", "-C", "lab", "doctor"], "environment": {}, "folder": None}]
     assert answers(lab, asked, shares) == ({("NLD-SHR-02", "info")}, None)
     assert valid(lab("lab", "start", "-o", "json").document)["item"]["broken"] is None
