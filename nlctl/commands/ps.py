@@ -40,14 +40,18 @@ _COLUMNS = (
     Column("RESTARTS", "restarts", lambda count: str(count or "-")),
     Column("LAST EXIT", "last_exit"),
 )
-_LIMITS = (Column("CPUS", "most_cpus"), Column("MEMORY", "most_memory_bytes", human_bytes))
+_LIMITS = (
+    Column("CPUS", "most_cpus"),
+    Column("MEMORY", "most_memory_bytes", human_bytes),
+    Column("OOM KILLS", "oom_kills"),
+)
 
 
 def command(ctx: typer.Context, name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "") -> int:
     """List the processes of a cluster with what they use: CPU of one processor now, and since the start.
 
     PSS is a process's own share of memory, for parts share what they were forked with. Of containers the limits are
-    shown: how many CPUs and how much memory each may use.
+    shown: how many CPUs and how much memory each may use, and how many of its processes the kernel killed for memory.
     """
     session: Session = ctx.obj
     ledger, backend = session.running(name)
@@ -91,4 +95,5 @@ def _row(ledger: Ledger, record: Record, report: Report, used: Used | None) -> d
         "container": report.container,
         "most_cpus": report.cpus,
         "most_memory_bytes": report.memory_bytes,
+        "oom_kills": used.oom_kills if used else None,
     }

@@ -46,9 +46,9 @@ class State:
 
     @property
     def last_exit(self) -> str | None:
-        """How it ended last; None while the first run goes on."""
+        """How it ended last; None where the engine does not remember it, which it does not once it runs again."""
         if self.status in ("running", "paused", "created") or not self.finished:
-            return None
+            return "out of memory" if self.oom_killed else None
         code = self.exit_code
         said = f"signal {code - _BY_SIGNAL}" if code > _BY_SIGNAL else f"exit {code}"
         return f"{said}, out of memory" if self.oom_killed else said

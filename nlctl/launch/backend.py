@@ -45,13 +45,14 @@ class Report:
 @dataclass(frozen=True)
 class Used:
     """What a member uses by itself: CPU seconds so far, resident bytes and its own share of them, and in how many
-    processes.
+    processes. `oom_kills` are its processes that the kernel killed for want of memory, None where nobody counts them.
     """
 
     cpu_seconds: float
     resident_bytes: int
     own_bytes: int | None
     processes: int
+    oom_kills: int | None = None
 
 
 class Backend(Protocol):

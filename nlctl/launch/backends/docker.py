@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from nlctl.containers import labels
+from nlctl.containers import labels, memory
 from nlctl.containers.connection import connect, remote_host, told
 from nlctl.containers.files import Entry, packed
 from nlctl.containers.logs import mirror
@@ -193,7 +193,9 @@ class Docker:
 
         def ask(one: Report) -> tuple[str, Used | None]:
             assert one.container is not None
-            return one.name, _used(self.engine.stats(one.container, stream=False, one_shot=True))
+            assert one.pid is not None
+            kills = None if self._remote else memory.kills(one.pid)
+            return one.name, _used(self.engine.stats(one.container, stream=False, one_shot=True), kills)
 
         with told():
             return {name: used for name, used in self._threads.map(ask, running) if used is not None}
@@ -425,11 +427,12 @@ def _told(report: Report) -> tuple[Any, ...]:
     return report.state, report.pid, report.fingerprint, report.restarts, report.last_exit
 
 
-def _used(stats: dict[str, Any]) -> Used | None:
-    memory = stats.get("memory_stats") or {}
-    if "usage" not in memory:
+def _used(stats: dict[str, Any], oom_kills: int | None) -> Used | None:
+    counted = stats.get("memory_stats") or {}
+    if "usage" not in counted:
         return None
     # The page cache that can go is counted in.
-    inactive = memory.get("stats", {}).get("total_inactive_file", memory.get("stats", {}).get("inactive_file", 0))
+    inactive = counted.get("stats", {}).get("total_inactive_file", counted.get("stats", {}).get("inactive_file", 0))
     seconds = stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
-    return Used(seconds, max(0, memory["usage"] - inactive), None, stats.get("pids_stats", {}).get("current", 1))
+    processes = stats.get("pids_stats", {}).get("current", 1)
+    return Used(seconds, max(0, counted["usage"] - inactive), None, processes, oom_kills)

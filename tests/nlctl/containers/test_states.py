@@ -11,6 +11,7 @@ import pytest
 from nlctl.containers.files import Entry, packed
 from nlctl.containers.housing import config_of
 from nlctl.containers.labels import order, part_of
+from nlctl.containers.memory import counted
 from nlctl.containers.states import moment, read
 
 
@@ -58,7 +59,21 @@ def test_a_container_stands_where_a_process_would(
 def test_limits_and_the_kill_of_the_kernel_are_told() -> None:
     one = read(facts("exited", 137, OOMKilled=True))
     assert (one.cpus, one.memory_bytes, one.last_exit) == (1.5, 1 << 30, "signal 9, out of memory")
+    assert read(facts("running", OOMKilled=True)).last_exit == "out of memory", "the engine started it again"
     assert one.announces
+
+
+@pytest.mark.parametrize(
+    ("file", "count"),
+    [
+        ("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n", 2),
+        ("low 0\nhigh 0\nmax 9\noom 3\noom_kill 3\noom_group_kill 0\n", 3),
+        ("oom_kill_disable 0\nunder_oom 0\n", None),
+    ],
+    ids=["cgroup v1", "cgroup v2", "an old kernel"],
+)
+def test_what_the_kernel_killed_is_counted_in_either_version_of_cgroups(file: str, count: int | None) -> None:
+    assert counted(file) == count
 
 
 def test_times_of_the_engine_are_read_with_any_number_of_digits() -> None:
