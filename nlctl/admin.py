@@ -359,7 +359,8 @@ class Admin:
         if not Address(endpoint, access).secure:
             return grpc.insecure_channel(endpoint.partition("://")[2], options)
         # What opens TLS costs an import that most commands need not pay.
-        from nlserver.reapi.channel import credentials, target_of
+        from nlserver.reapi.address import target_of
+        from nlserver.reapi.channel import credentials
         from nlserver.reapi.endpoint import TlsSpec
 
         tls = TlsSpec(ca_file=access.ca_file, cert_file=access.cert_file, key_file=access.key_file)

@@ -185,7 +185,7 @@ def problem_of(context: Context) -> str:
 
 
 def _open_to_others(context: Context) -> str | None:
-    from nlserver.reapi.channel import is_local
+    from nlserver.reapi.address import is_local
 
     urls = [url for url in (context.cas, context.executor, context.admin) if url is not None]
     return next((url for url in urls if not url.startswith(_SECURE) and not is_local(url)), None)

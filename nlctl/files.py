@@ -8,7 +8,7 @@ from contextlib import aclosing, closing
 from pathlib import Path
 
 
-def keep(path: Path, chunks: Iterable[bytes]) -> None:
+def keep(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
     """Write a file, whole or not at all. Raises Error, and what the chunks raise."""
     from nlserver.fs import write_all
     from nlserver.reapi.outputs import Place

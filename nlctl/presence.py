@@ -7,8 +7,9 @@ from typing import Final
 
 from nlserver.reapi.digest import Digest, Function
 
+from nlctl.http2 import MOST_SENT
 from nlctl.session import Session, Target
-from nlctl.unary import MOST_SENT, at_port
+from nlctl.unary import at_port
 from nlctl.wire import field, fields
 
 _METHOD: Final = "/build.bazel.remote.execution.v2.ContentAddressableStorage/FindMissingBlobs"

@@ -30,7 +30,7 @@ class Place:
 
 
 async def lay_out(remote: Client, known: Known, root: Path) -> Place:
-    """Write the inputs below this directory, and the directories that its outputs need.
+    """Write the inputs as this directory, which is not there or empty, and the directories that its outputs need.
 
     Raises Missing, Fault BLOB_MISSING, Error.
     """

@@ -328,7 +328,15 @@ class Session:
         """Run this coroutine to its end."""
         import asyncio
 
-        return asyncio.run(work)
+        made: list[T] = []
+
+        async def kept() -> None:
+            made.append(await work)
+
+        # As its result it would be written out as text: putting SIGINT back, Python 3.11 describes the task in an error
+        # that nobody sees.
+        asyncio.run(kept())
+        return made[0]
 
     def _origin(self, name: str) -> Origin:
         return self._origins.get(name, _BUILT_IN)

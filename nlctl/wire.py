@@ -9,13 +9,13 @@ def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """The fields of a protobuf message: numbers, and bytes of what has a length."""
     at = 0
     while at < len(message):
-        tag, at = _varint(message, at)
+        tag, at = varint(message, at)
         kind = tag & 7
         if kind == 0:
-            value, at = _varint(message, at)
+            value, at = varint(message, at)
             yield tag >> 3, value
         elif kind == 2:
-            length, at = _varint(message, at)
+            length, at = varint(message, at)
             yield tag >> 3, message[at : at + length]
             at += length
         else:
@@ -31,7 +31,8 @@ def field(number: int, value: int | bytes) -> bytes:
     return _written(number << 3 | 2) + _written(len(value)) + value
 
 
-def _varint(message: bytes, at: int) -> tuple[int, int]:
+def varint(message: bytes | memoryview, at: int) -> tuple[int, int]:
+    """A number, and where it ends. Raises IndexError where the message ends first."""
     number = shift = 0
     while True:
         byte = message[at]

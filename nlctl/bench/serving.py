@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
-from nlserver.reapi.channel import target_of
+from nlserver.reapi.address import target_of
 
 _LISTEN: Final = "0A"
 _TICK: Final = os.sysconf("SC_CLK_TCK")

@@ -131,7 +131,7 @@ def _asked(
 
 
 def _targets(session: Session, words: Sequence[str]) -> list[Target]:
-    from nlserver.reapi.channel import target_of
+    from nlserver.reapi.address import target_of
 
     from nlctl.bench.orders import Target
 

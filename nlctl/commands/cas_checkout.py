@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,6 +79,7 @@ def _free(directory: Path) -> None:
 
 
 async def _written(session: Session, wanted: Digest, directory: Path, *, dry: bool) -> tuple[Loaded, Total]:
+    from nlserver.reapi.tree import Tree
     from nlserver.store import Missing
 
     from nlctl import objects
@@ -94,7 +94,7 @@ async def _written(session: Session, wanted: Digest, directory: Path, *, dry: bo
         if not dry:
             session.ui.waiting(f"fetching {total.files} files, {human_bytes(total.size_bytes)}")
             try:
-                await _lay_out(remote, tree, directory)
+                await remote.download_tree(Tree(tree.root, tree.directories), directory)
             except Missing:
                 # All that is missing says more than what was met first.
                 await _complete(remote, tree)
@@ -107,21 +107,6 @@ async def _complete(remote: Client, tree: Loaded) -> None:
     missing = [*tree.absent, *await remote.missing(tree.files())]
     if missing:
         raise _incomplete(missing)
-
-
-async def _lay_out(remote: Client, tree: Loaded, directory: Path) -> None:
-    from nlserver.fs import in_thread
-    from nlserver.reapi.tree import Tree
-
-    whole = Path(os.path.abspath(directory))
-    fresh = whole.with_name(f".{whole.name[:100]}.{os.getpid()}.tmp")
-    try:
-        await remote.download_tree(Tree(tree.root, tree.directories), fresh)
-        await in_thread(os.rename, fresh, whole)
-    except OSError as error:
-        raise unreadable(whole, error) from error
-    finally:
-        await in_thread(shutil.rmtree, fresh, ignore_errors=True)
 
 
 def _incomplete(missing: list[Digest]) -> Fault:

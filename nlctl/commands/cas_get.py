@@ -55,7 +55,7 @@ def command(
         raise Fault(USAGE, f"--as cannot be {form!r}", fixes=[fix(f"choose one of {', '.join(_FORMS)}")])
     wanted = single(session, digest, Function.BLAKE3 if blake3 else Function.SHA256)
     asked = _Asked(session, wanted, form, out, _range(span, wanted), tier)
-    return session.wait_for(asked.answer())
+    return Exit.OK if asked.fetched() else session.wait_for(asked.answer())
 
 
 def _range(text: str, wanted: Digest) -> tuple[int, int] | None:
@@ -81,6 +81,21 @@ class _Asked:
     ) -> None:
         self._session, self._ui = session, session.ui
         self._wanted, self._form, self._out, self._span, self._tier = wanted, form, out, span, tier
+
+    def fetched(self) -> bool:
+        """Write a file the short way, where there is one; False for everything else, nothing is written then."""
+        from nlctl import reading
+        from nlctl.files import keep
+
+        plain = self._form in ("auto", "raw", "text") and self._span is None and not self._tier
+        if self._out is None or not plain or not reading.is_near(target := self._session.target()):
+            return False
+        try:
+            keep(self._out, reading.chunks(target, self._wanted))
+        except reading.Unread:
+            return False
+        self._told(self._out)
+        return True
 
     async def answer(self) -> int:
         from nlctl.remote import client
@@ -173,6 +188,9 @@ class _Asked:
             from nlctl.files import keep_all
 
             await keep_all(out, self._chunks(remote))
+        self._told(out)
+
+    def _told(self, out: Path) -> None:
         size = self._wanted.size_bytes if self._span is None else self._span[1]
         proof = "digest verified" if self._span is None else "a part, which no digest verifies"
         self._ui.say(f"wrote {out} ({human_bytes(size)}, {proof})")

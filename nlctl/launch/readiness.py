@@ -7,10 +7,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from nlctl.containers.states import State
+from nlctl.http2 import GREETING
 from nlctl.launch.containers import RUN
 from nlctl.launch.ledger import Ledger
 from nlctl.launch.wish import Ports
-from nlctl.unary import GREETING
 
 if TYPE_CHECKING:
     from docker import APIClient

@@ -133,7 +133,7 @@ def is_full(found: os.statvfs_result, *, as_root: bool) -> bool:
     return (found.f_blocks > 0 and blocks * found.f_frsize < _NEXT_TO_NOTHING) or (found.f_files > 0 and files == 0)
 
 
-def write_all(fd: int, parts: Sequence[bytes], retry: Callable[[int], bool] = lambda left: False) -> None:
+def write_all(fd: int, parts: Sequence[bytes | memoryview], retry: Callable[[int], bool] = lambda left: False) -> None:
     """Append all parts to a file. Blocking.
 
     Without space, `retry` is asked once with the bytes that are left: True means that there may be room now.

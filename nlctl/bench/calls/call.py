@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
 import grpc
-from nlserver.reapi.channel import target_of
+from nlserver.reapi.address import target_of
 
 from nlctl.bench.orders import Exchange, Target
 

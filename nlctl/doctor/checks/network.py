@@ -21,8 +21,8 @@ from nlctl.doctor.finding import ADDRESSES, Evidence, Finding, Remedy, Verdict, 
 from nlctl.doctor.patience import within
 from nlctl.doctor.site import Site
 from nlctl.faults import Fix, fix
+from nlctl.http2 import GREETING
 from nlctl.registry import Level
-from nlctl.unary import GREETING
 
 _STEP_SECONDS: Final = 3.0
 _MOST_CROWDED: Final = 2.0

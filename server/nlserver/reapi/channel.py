@@ -1,4 +1,4 @@
-"""Connections to other servers: addresses, TLS, patience, and the one place where foreign gRPC errors become `Error`.
+"""Connections to other servers: TLS, patience, and the one place where foreign gRPC errors become `Error`.
 
 Laws: nothing connects before the first call; whoever dials closes; every failure of a call leaves here as an Error
 whose `where` is the endpoint.
@@ -13,7 +13,6 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
 from time import monotonic
 from typing import Any, Final, Generic, TypeVar
 
@@ -21,7 +20,8 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
-from nlserver.errors import Code, Error, invalid
+from nlserver.errors import Code, Error
+from nlserver.reapi.address import target_of
 from nlserver.reapi.endpoint import EndpointSpec, RetrySpec, TlsSpec
 from nlserver.reapi.status import error_of
 
@@ -32,13 +32,12 @@ Headers = Sequence[tuple[str, str | bytes]]
 MOST_RECEIVED_BYTES: Final = 64 << 20
 """The largest message that is taken from a server. NativeLink answers GetTree with the whole tree in one."""
 _MOST_METADATA_BYTES: Final = 64 << 10
+_FRAME_BYTES: Final = 1 << 20
 _DOWN_SECONDS: Final = 1.0
 _SOONEST_RECONNECT_MS: Final = 100
 _LATEST_RECONNECT_MS: Final = 5_000
 _END: Final[object] = grpc.aio.EOF  # type: ignore[attr-defined]
 _DETAILS: Final = "grpc-status-details-bin"
-_PORTS: Final = {"grpc": 80, "http": 80, "grpcs": 443, "https": 443}
-_SECURE: Final = frozenset(("grpcs", "https"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,50 +46,6 @@ class Method(Generic[Q, A]):
 
     path: str
     read: Callable[[bytes], A]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where to connect: gRPC's own spelling, and whether TLS is spoken."""
-
-    name: str
-    secure: bool
-
-
-def target_of(address: str) -> Target:
-    """What an address means: `grpc://`, `http://`, `grpcs://`, `https://`, `unix:`, or `host:port` without a scheme.
-
-    Raises Error INVALID_ARGUMENT.
-    """
-    if address.startswith("unix:"):
-        path = address.removeprefix("unix:")
-        return Target(f"unix:{path.removeprefix('//')}", secure=False)
-    scheme, separator, rest = address.partition("://")
-    if not separator:
-        scheme, rest = "grpc", address
-    scheme, host = scheme.lower(), rest.partition("/")[0]
-    if scheme not in _PORTS or not host or not host.isprintable() or " " in host:
-        raise invalid(f"{address!r} is no address of a server", remedy="Write grpc://HOST:PORT or grpcs://HOST:PORT.")
-    name, colon, port = host.rpartition(":")
-    bare = not colon or "]" in port
-    if not bare and not (name and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
-        raise invalid(f"{address!r} has no possible port", remedy="Write grpc://HOST:PORT.")
-    return Target(f"{host}:{_PORTS[scheme]}" if bare else host, scheme in _SECURE)
-
-
-def is_local(address: str) -> bool:
-    """Whether this is an address of this machine by its form: a Unix socket, `localhost`, or a loopback address.
-
-    Raises Error INVALID_ARGUMENT.
-    """
-    name = target_of(address).name
-    if name.startswith("unix:"):
-        return True
-    host = name.rpartition(":")[0].strip("[]")
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def waits(retry: RetrySpec, chance: Callable[[], float] = random.random) -> Iterator[float]:
@@ -424,6 +379,8 @@ def _options(endpoint: EndpointSpec) -> list[tuple[str, Any]]:
     return [
         ("grpc.max_receive_message_length", MOST_RECEIVED_BYTES),
         ("grpc.max_send_message_length", -1),
+        # In frames of 16 KiB, the default, both ends work a tenth more for a large blob.
+        ("grpc.http2.max_frame_size", _FRAME_BYTES),
         # A PreconditionFailure in the trailers may be larger than the 8 KiB that gRPC takes by default.
         ("grpc.max_metadata_size", _MOST_METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", 2 * _MOST_METADATA_BYTES),

@@ -28,9 +28,10 @@ from nlserver.fs import in_thread, settled
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi import downloads, methods, uploads
 from nlserver.reapi.action import PropertyValues
+from nlserver.reapi.address import is_local
 from nlserver.reapi.blobs import Blobs
 from nlserver.reapi.capture import Capture, capture, digest_file, unreadable
-from nlserver.reapi.channel import Channel, Headers, dial, is_local
+from nlserver.reapi.channel import Channel, Headers, dial
 from nlserver.reapi.digest import EMPTY, Digest, Function, of
 from nlserver.reapi.endpoint import EndpointSpec, RetrySpec
 from nlserver.reapi.execution import Execution, ExecutionState, Stage
@@ -356,9 +357,9 @@ class Client:
         )
 
     async def download_tree(self, tree: Tree, into: Path) -> None:
-        """A directory of the CAS with all that is in it, as `into`, which is made when it is not there.
+        """A directory of the CAS as `into`, which appears when all of it is there and verified, or not at all.
 
-        Like `download_outputs` it writes nothing outside of `into`. Raises Missing, Error.
+        Raises Missing or another Error, also when something stands there that is no empty directory.
         """
         await downloads.download_tree(self.blobs, tree, into)
 

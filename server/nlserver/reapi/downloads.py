@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 from nlserver.errors import Error
-from nlserver.fs import in_thread, write_all
+from nlserver.fs import failing, in_thread, write_all
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi.blobs import SMALL_BYTES, Blobs
 from nlserver.reapi.digest import Digest, Function
@@ -72,12 +74,22 @@ async def download_result(
 
 
 async def download_tree(blobs: Blobs, tree: Tree, into: Path) -> None:
-    """An input root below `into`. Raises Missing or another Error; what was laid out before stays, each file whole."""
-    await _lay_out(blobs, await in_thread(plan_of_tree, tree), into)
+    """An input root as `into`, which appears when all of it is there and verified, or not at all.
+
+    Raises Missing or another Error, also when something stands there that is no empty directory.
+    """
+    whole = Path(os.path.abspath(into))
+    fresh = whole.with_name(f".{whole.name[:100]}.{os.getpid()}.tmp")
+    try:
+        await _lay_out(blobs, await in_thread(plan_of_tree, tree), fresh, fresh=True)
+        with failing(f"making {whole}"):
+            await in_thread(os.rename, fresh, whole)
+    finally:
+        await in_thread(shutil.rmtree, fresh, ignore_errors=True)
 
 
-async def _lay_out(blobs: Blobs, plan: Plan, into: Path) -> None:
-    with closing(await in_thread(Place, os.fspath(into))) as place:
+async def _lay_out(blobs: Blobs, plan: Plan, into: Path, *, fresh: bool = False) -> None:
+    with closing(await in_thread(Place, os.fspath(into), fresh=fresh)) as place:
         await in_thread(_make_directories, place, plan)
         await _download_files(blobs, place, plan.files)
         await in_thread(_make_symlinks, place, plan)
@@ -99,6 +111,8 @@ async def _download_files(blobs: Blobs, place: Place, files: Sequence[OutputFile
         wanted.setdefault(file.digest, []).append(file)
     limit = await blobs.batch_limit() if wanted else 0
     small_bytes = min(SMALL_BYTES, limit)
+    # Threads that write small files fight for the interpreter and for the directory more than they gain (measured).
+    writing = asyncio.Lock()
 
     async def fetch(group: list[Digest]) -> None:
         if group[0].size_bytes > small_bytes:
@@ -107,6 +121,7 @@ async def _download_files(blobs: Blobs, place: Place, files: Sequence[OutputFile
             return
         contents = [_bytes(outcome) for outcome in await blobs.get_many(group)]
         files = ((file, data) for digest, data in zip(group, contents, strict=True) for file in wanted[digest])
-        await in_thread(place.write, files)
+        async with writing:
+            await in_thread(place.write, files)
 
     await each(grouped(wanted, small_bytes, min(limit, _FILES_BYTES)), fetch, _AT_ONCE)

@@ -95,10 +95,14 @@ def _add_link(plan: Plan, path: str, target: str) -> None:
 
 
 class Place:
-    """The directory below which outputs are laid out. Blocking; made when it does not exist; close it."""
+    """The directory below which outputs are laid out. Blocking; made when it does not exist; close it.
 
-    def __init__(self, top: str) -> None:
-        self._top = top
+    What is written replaces what is there, and takes its name when it is whole. In a `fresh` directory, into which
+    nobody looks before all is there, everything has its name from the beginning.
+    """
+
+    def __init__(self, top: str, *, fresh: bool = False) -> None:
+        self._fresh = fresh
         with _failing(top):
             os.makedirs(top, exist_ok=True)
             # The top itself may be reached by links: it is the caller's own word.
@@ -117,15 +121,15 @@ class Place:
         """Make a symbolic link in the place of a file or link. Raises Error."""
         parent, _, name = path.rpartition("/")
         with self._inside(parent) as fd, _failing(path):
-            temporary = _temporary(name)
-            os.symlink(target, temporary, dir_fd=fd)
-            _put(fd, temporary, name)
+            first = self._first_name(name)
+            os.symlink(target, first, dir_fd=fd)
+            _put(fd, first, name)
 
     @contextmanager
     def file(self, path: str, *, executable: bool) -> Iterator[int]:
         """A descriptor to write a file with, which takes its name when the block ends well. Raises Error."""
         parent, _, name = path.rpartition("/")
-        with self._inside(parent) as fd, _failing(path), _written(fd, name, executable=executable) as own:
+        with self._inside(parent) as fd, _failing(path), self._written(fd, name, executable=executable) as own:
             yield own
 
     def write(self, contents: Iterable[tuple[OutputFile, bytes]]) -> None:
@@ -134,7 +138,7 @@ class Place:
             with self._inside(parent) as fd:
                 for file, data in files:
                     name = file.path.rpartition("/")[2]
-                    with _failing(file.path), _written(fd, name, executable=file.executable) as own:
+                    with _failing(file.path), self._written(fd, name, executable=file.executable) as own:
                         write_all(own, [data])
 
     @contextmanager
@@ -151,6 +155,23 @@ class Place:
         finally:
             os.close(fd)
 
+    @contextmanager
+    def _written(self, fd: int, name: str, *, executable: bool) -> Iterator[int]:
+        """A descriptor of a new file of this directory."""
+        first = self._first_name(name)
+        own = os.open(first, _NEW, 0o777 if executable else 0o666, dir_fd=fd)
+        try:
+            yield own
+        except BaseException:
+            _forget(fd, first)
+            raise
+        finally:
+            os.close(own)
+        _put(fd, first, name)
+
+    def _first_name(self, name: str) -> str:
+        return name if self._fresh else f".{name[:100]}.{secrets.token_hex(6)}.tmp"
+
 
 def _entered(fd: int, name: str) -> int:
     with suppress(FileExistsError):
@@ -158,30 +179,13 @@ def _entered(fd: int, name: str) -> int:
     return os.open(name, _DIRECTORY, dir_fd=fd)
 
 
-@contextmanager
-def _written(fd: int, name: str, *, executable: bool) -> Iterator[int]:
-    """A descriptor of a file of this directory, which takes its name when the block ends well."""
-    temporary = _temporary(name)
-    own = os.open(temporary, _NEW, 0o777 if executable else 0o666, dir_fd=fd)
+def _put(fd: int, first: str, name: str) -> None:
+    if first == name:
+        return
     try:
-        yield own
-    except BaseException:
-        _forget(fd, temporary)
-        raise
-    finally:
-        os.close(own)
-    _put(fd, temporary, name)
-
-
-def _temporary(name: str) -> str:
-    return f".{name[:100]}.{secrets.token_hex(6)}.tmp"
-
-
-def _put(fd: int, temporary: str, name: str) -> None:
-    try:
-        os.replace(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+        os.replace(first, name, src_dir_fd=fd, dst_dir_fd=fd)
     except OSError:
-        _forget(fd, temporary)
+        _forget(fd, first)
         raise
 
 

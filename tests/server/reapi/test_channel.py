@@ -12,7 +12,8 @@ from nlserver.errors import Code, Error
 from nlserver.proto import bytestream_pb2
 from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi import methods
-from nlserver.reapi.channel import Method, Patience, Target, dial, is_local, target_of, waits
+from nlserver.reapi.address import Target, is_local, target_of
+from nlserver.reapi.channel import Method, Patience, dial, waits
 from nlserver.reapi.digest import Function, of
 from nlserver.reapi.endpoint import EndpointSpec, RetryCode, RetrySpec, TlsSpec
 from nlserver.reapi.wire import batch_update_request
