@@ -33,7 +33,9 @@ def read(port: int, digest: Digest) -> bytes:
     [
         pytest.param(frame(DATA, 0, 2 * MESSAGE) + END, id="in one frame"),
         pytest.param(b"".join(frame(DATA, 0, bytes([one])) for one in 2 * MESSAGE) + END, id="in frames of a byte"),
-        pytest.param(frame(DATA, 0, MESSAGE) + frame(PING, 0, bytes(8)) + frame(DATA, END_STREAM, MESSAGE), id="with a ping"),
+        pytest.param(
+            frame(DATA, 0, MESSAGE) + frame(PING, 0, bytes(8)) + frame(DATA, END_STREAM, MESSAGE), id="a ping"
+        ),
     ],
 )
 def test_a_blob_comes_whole(answer: bytes) -> None:

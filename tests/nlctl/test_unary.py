@@ -9,15 +9,16 @@ from nlctl.wire import field, fields
 from tests.nlctl.answering import DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, answering, frame, prefixed
 
 PREFIXED = prefixed(b"right")
+END = frame(HEADERS, END_STREAM | END_HEADERS, b"")
 
 
 @pytest.mark.parametrize(
     ("answer", "found"),
     [
-        pytest.param(frame(DATA, 0, PREFIXED) + frame(HEADERS, END_STREAM | END_HEADERS, b""), b"right", id="a message and its end"),
-        pytest.param(frame(DATA, 0, PREFIXED[:7]) + frame(DATA, END_STREAM, PREFIXED[7:]), b"right", id="in two frames"),
+        pytest.param(frame(DATA, 0, PREFIXED) + END, b"right", id="a message and its end"),
+        pytest.param(frame(DATA, 0, PREFIXED[:7]) + frame(DATA, END_STREAM, PREFIXED[7:]), b"right", id="in two"),
         pytest.param(frame(DATA, END_STREAM, bytes(5)), b"", id="a message of no bytes"),
-        pytest.param(frame(HEADERS, END_STREAM | END_HEADERS, b""), None, id="a status alone"),
+        pytest.param(END, None, id="a status alone"),
         pytest.param(frame(DATA, 0, PREFIXED[:7]), None, id="half a message"),
         pytest.param(frame(DATA, 0, PREFIXED) + frame(RST_STREAM, 0, bytes(4)), None, id="a stream that is reset"),
         pytest.param(b"HTTP/1.1 400 Bad Request\r\n\r\n", None, id="another protocol"),
