@@ -56,6 +56,20 @@ class Target:
     access: Access = field(default_factory=Access)
     route: Route | None = None
 
+    @property
+    def server(self) -> Server:
+        """What clients are told of it."""
+        from nlctl.clients.client import Server
+
+        access = self.access
+        files = (access.ca_file, access.cert_file, access.key_file, access.token_file)
+        return Server(self.cas, self.executor, self.instance, *files)
+
+    @property
+    def words(self) -> str:
+        """What people call it."""
+        return f"cluster {self.cluster}" if self.cluster else self.executor
+
 
 def state_home(environment: Mapping[str, str]) -> Path:
     """`$XDG_STATE_HOME/nlctl`."""
@@ -280,19 +294,7 @@ class Session:
 
     def server(self, asked: str = "") -> Server:
         """What clients are told of the target. Raises Fault when there is none."""
-        from nlctl.clients.client import Server
-
-        target = self.target(asked)
-        access = target.access
-        return Server(
-            target.cas,
-            target.executor,
-            target.instance,
-            access.ca_file,
-            access.cert_file,
-            access.key_file,
-            access.token_file,
-        )
+        return self.target(asked).server
 
     def agrees(self, question: str) -> bool:
         """Whether the user says yes to something harmless; where nobody is there to ask, only --yes does."""

@@ -25,6 +25,14 @@ def options(server: Server) -> list[str]:
     ]
 
 
+def lines(server: Server, config: str, source: str) -> list[str]:
+    """What `nlctl bazelrc` writes for `--config`, one option each; `source` is what people call the server."""
+    return [
+        f"# Written by nlctl bazelrc for {source}. The digest function is Bazel's default, SHA256.",
+        *(f"build:{config} {option}" for option in options(server)),
+    ]
+
+
 def client(server: Server) -> Client:
     """Flags for the command line; `nlctl bazelrc` writes them into a file."""
     flags = tuple(options(server))

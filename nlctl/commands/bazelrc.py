@@ -49,14 +49,10 @@ def command(
 
 def _lines(session: Session, config: str, name: str) -> list[str]:
     """The lines, one option each."""
-    from nlctl.clients.bazel import options
+    from nlctl.clients.bazel import lines
 
     target = session.target(name)
-    source = f"cluster {target.cluster}" if target.cluster else target.executor
-    return [
-        f"# Written by nlctl bazelrc for {source}. The digest function is Bazel's default, SHA256.",
-        *(f"build:{config} {option}" for option in options(session.server(name))),
-    ]
+    return lines(target.server, config, target.words)
 
 
 def _written(session: Session, made: list[str], config: str, *, dry_run: bool) -> Path:

@@ -196,7 +196,7 @@ def _ailments(outcomes: list[Outcome]) -> list[Ailment]:
 
     bad = (Verdict.FAILED, Verdict.WARNING)
     return [
-        Ailment(one.check.id, found.what, found.remedies, found.fixes)
+        Ailment(one.check.id, found.what, found.remedies, found.fixes, one.check.by_hand)
         for one in outcomes
         for found in one.findings
         if found.verdict in bad

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final
 from nlctl.faults import CANARY_FAILED, NOT_READY, PART_FAILED, Fault
 from nlctl.launch import backends
 from nlctl.launch.restarting import Limits, Restart, on_disk
+from nlctl.launch.wish import workers_of
 
 if TYPE_CHECKING:
     from nlctl.doctor.ground import Ground
 
 _LIMITS: Final = Limits(60.0, 60.0)
+_CANARY_SECONDS: Final = 30.0
 
 
 def rolling(ground: Ground, names: Sequence[str]) -> None:
@@ -30,6 +32,17 @@ def rolling(ground: Ground, names: Sequence[str]) -> None:
             if fault.kind is not CANARY_FAILED:
                 raise
             ground.ui.warn(f"{fault.message}: {fault.why}")
+
+
+def proven(ground: Ground, names: Sequence[str]) -> None:
+    """Wait until the workers among these run actions; one that does not is only told, as above."""
+    from nlctl.launch.canary import prove
+
+    if workers := workers_of(names):
+        try:
+            prove(ground.record.ports, workers, _CANARY_SECONDS)
+        except Fault as fault:
+            ground.ui.warn(f"{fault.message}: {fault.why}" if fault.why else fault.message)
 
 
 def as_files_say(ground: Ground) -> list[str]:

@@ -25,7 +25,7 @@ class Stand(StrEnum):
 
 
 class Change(Protocol):
-    """A frozen dataclass whose fields are texts, numbers and tuples of texts: a journal keeps them.
+    """A frozen dataclass whose fields are texts, numbers and tuples of those: a journal keeps them.
 
     `do` and `undo` may be called again after either was interrupted. Both raise Fault or Error.
     """

@@ -42,7 +42,8 @@ class Check:
 
     `look` gathers the facts within `seconds`, raises NotHere where the check does not apply and Error or Fault
     where a fact cannot be had. `judge` makes one or more findings of them, and is pure. `probe`, `verdicts` and
-    `fix` are what the catalogue tells people.
+    `fix` are what the catalogue tells people. `repairs` are those that its findings name as remedies, `by_hand` says
+    why a person must mend what they do not; one of the two is there.
     """
 
     id: str
@@ -56,3 +57,5 @@ class Check:
     judge: Callable[[Any], Iterable[Finding]]
     needs: tuple[str, ...] = ()
     seconds: float = 15.0
+    repairs: tuple[str, ...] = ()
+    by_hand: str = ""

@@ -42,8 +42,10 @@ ADDRESSES: Final = "addresses"
 """For `recorded`: where a config dials and listens, and the instance names that it gives there."""
 PROPERTIES: Final = "properties"
 """For `recorded`: what workers offer and schedulers compare."""
+LIMITS: Final = "limits"
+"""For `recorded`: how much stores keep."""
 WHOLE: Final = "whole"
-"""For `recorded`: the whole file."""
+"""For `recorded`: the whole file, where nothing less is known to be wrong."""
 
 
 class Remedy(NamedTuple):

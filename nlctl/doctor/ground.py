@@ -39,6 +39,11 @@ class Ground:
         return self._ledger is not None
 
     @property
+    def has_its_paths(self) -> bool:
+        """Whether paths in its configs are paths of this machine: not those of containers."""
+        return self.is_here and not self.record.containers
+
+    @property
     def ledger(self) -> Ledger:
         """The folder of the cluster, which is here."""
         assert self._ledger is not None

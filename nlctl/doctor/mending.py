@@ -27,12 +27,16 @@ from nlctl.faults import CHANGED_SINCE, NOT_UNDONE, Fault, Fix, fix, of_error
 
 @dataclass(frozen=True)
 class Ailment:
-    """Something that is wrong: the check or verdict that says so, in which words, and what may mend it."""
+    """Something that is wrong: the check or verdict that says so, in which words, and what may mend it.
+
+    `by_hand` is why a person must, where no remedy does.
+    """
 
     check: str
     what: str
     remedies: tuple[Remedy, ...] = ()
     fixes: tuple[Fix, ...] = ()
+    by_hand: str = "no repair of it is safe enough to be made for you"
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def planned(ground: Ground, ailments: Sequence[Ailment]) -> Plan:
             mends.append(one)
         else:
             left.append(_left(one, refusals))
-    parts = [Path(one.path).stem for one in made if isinstance(one, Rewritten)] if ground.is_here else []
+    written = [Path(one.path) for one in made if isinstance(one, Rewritten)]
+    parts = [path.stem for path in written if path.parent == ground.ledger.configs] if ground.is_here else []
     return Plan(ordered(made, parts), tuple(mends), tuple(left))
 
 
@@ -94,7 +99,7 @@ def _changes(ground: Ground, remedy: Remedy) -> tuple[Sequence[Change], NoRepair
 
 
 def _left(one: Ailment, refusals: Sequence[NoRepair]) -> Left:
-    why = str(refusals[0]) if refusals else "no repair of it is safe enough to be made for you"
+    why = "; ".join(dict.fromkeys([*map(str, refusals[:1]), one.by_hand]))
     fixes = tuple(dict.fromkeys([*(remedy for refusal in refusals for remedy in refusal.fixes), *one.fixes]))
     return Left(one, why, fixes)
 

@@ -69,7 +69,8 @@ back where no newer one is. It refuses, and changes nothing, when somebody chang
 A change is never told from a mark that it is done, but from the world: a fix that was killed at any moment is taken
 back by `undo`, or brought to its end by `--fix`, like one that ended well.
 
-What has no safe repair is listed with the reason and the command for a person.
+What has no safe repair is listed with the reason and the command for a person. The table of checks below says of each
+which repairs its findings may have, and why a person must mend the rest.
 
 A new repair is a file of `nlctl/doctor/repairs/`: a `look` that gathers facts and a pure `plan` that makes changes of
 them; a finding names it in `remedies`. The kinds of changes stand in `nlctl/doctor/kinds/`.
@@ -93,8 +94,8 @@ _FAULTS: Final = """
 
 `nlctl lab start` runs a small cluster of its own, `nlctl lab break FAULT` puts one of these into it for real, and
 `nlctl lab restore` takes it out again; `nlctl lab tour` goes from one to the next. `tests/nlctl/lab` holds the doctor
-to this table: with each fault in it, exactly this check fails or warns and no other, and this is the verdict of
-`nlctl doctor object`.
+to this table: with each fault in it, exactly this check fails or warns and no other, this is the verdict of
+`nlctl doctor object`, and these repairs of `--fix` take it away, after which nothing is left to say.
 
 A new fault is an entry of `FAULTS` in a file of `nlctl/lab/faults/`. It is made of what `nlctl.lab.lab.Lab` offers,
 which writes down how to undo each change before it is made.
@@ -129,10 +130,11 @@ def repairs(known: Iterable[Repair]) -> str:
 
 def fault_table(injections: Iterable[Injection]) -> str:
     """One line for each fault of the lab, in Markdown."""
-    lines = ["| fault | what is done | `nlctl doctor` | `nlctl doctor object` |", "|---|---|---|---|"]
+    lines = ["| fault | what is done | `nlctl doctor` | `nlctl doctor object` | `--fix` |", "|---|---|---|---|---|"]
     for one in injections:
         check = f"{one.check} {one.status}" if one.check else "-"
-        lines.append(f"| `{one.name}` | {one.story} | {check} | {one.cause or '-'} |")
+        mended = ", ".join(one.mended_by) or "-"
+        lines.append(f"| `{one.name}` | {one.story} | {check} | {one.cause or '-'} | {mended} |")
     return "\n".join(lines) + "\n"
 
 
@@ -144,11 +146,12 @@ def uncaused(reasons: Mapping[str, str]) -> str:
 def table(checks: Iterable[Check]) -> str:
     """One line for each check, in Markdown."""
     lines = [
-        "| id | area | title | level | needs | probe | verdicts | fix |",
-        "|---|---|---|---|---|---|---|---|",
+        "| id | area | title | level | needs | probe | verdicts | fix | repaired by | by a person, because |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for one in checks:
         needs = ", ".join(one.needs) or "-"
-        cells = [one.id, one.area, one.title, one.level, needs, one.probe, one.verdicts, one.fix]
+        mended = [", ".join(one.repairs) or "-", one.by_hand or "-"]
+        cells = [one.id, one.area, one.title, one.level, needs, one.probe, one.verdicts, one.fix, *mended]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -32,7 +32,8 @@ class Injection:
     `breaks` does it with what a Lab offers, each of which writes its undoing down before it changes anything: so there
     is nothing to declare for the way back. It answers what the doctor must be told, None where `nlctl doctor` is all.
     `check` is the one check that must end with `status`, and no other may end badly; `cause` is the verdict of
-    `nlctl doctor object` on the clue's text. At least one of the two is asked.
+    `nlctl doctor object` on the clue's text. At least one of the two is asked. `mended_by` are the repairs with which
+    `--fix` takes it away; none where a person must.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Injection:
     status: Verdict = Verdict.FAILED
     cause: Cause | None = None
     area: str = field(default="", kw_only=True)
+    mended_by: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
     def expected(self) -> str:

@@ -208,7 +208,8 @@ class Lab:
 
     def move_aside(self, path: Path) -> None:
         """Let nothing stand at this path."""
-        aside = path.with_name(f"{path.name}.aside")
+        # Not beside it: it may be a store's directory, in which this would be foreign.
+        aside = self.ledger.data / f"{path.name}.aside"
         self._note(Moved(str(path), str(aside)))
         path.rename(aside)
 

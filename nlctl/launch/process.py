@@ -43,6 +43,13 @@ def stands_still(pid: int) -> bool:
     return fields is not None and fields[0] in ("T", "t")
 
 
+def tracer(pid: int) -> int:
+    """The process that traces this one, as debuggers do; 0 for none."""
+    with suppress(OSError, ValueError), open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        return next((int(line.split()[1]) for line in file if line.startswith("TracerPid:")), 0)
+    return 0
+
+
 def title(pid: int) -> str:
     """Its command line, or "" when it cannot be read."""
     try:

@@ -103,6 +103,8 @@ CHECKS: Final = (
         _answer,
         judge_answer,
         needs=("NLD-NET-01",),
+        repairs=("recorded",),
+        by_hand="the instance name may be wrong on either side",
     ),
     Check(
         "NLD-API-02",
@@ -115,5 +117,6 @@ CHECKS: Final = (
         _capabilities,
         judge_batches,
         needs=("NLD-API-01",),
+        by_hand="proxies and clients between know what they take",
     ),
 )

@@ -105,6 +105,7 @@ CHECKS: Final = (
         _shared,
         judge_attempts,
         needs=("NLD-WRK-01",),
+        by_hand="why workers give it back stands in their logs",
     ),
     Check(
         "NLD-QUE-04",
@@ -117,5 +118,6 @@ CHECKS: Final = (
         _shared,
         judge_ends,
         needs=("NLD-WRK-01",),
+        by_hand="ending it fails the build that waits for it",
     ),
 )

@@ -153,6 +153,7 @@ class Written(NamedTuple):
     allowed: bool
     came_back: bool
     said: str = ""
+    is_here: bool = False
 
 
 async def _result(site: Site) -> Written:
@@ -169,7 +170,7 @@ async def _result(site: Site) -> Written:
         await site.client.update_action_result(key, wrote)
         back = await site.client.action_result(key)
     except Error as error:
-        return Written(True, False, f"{error.code.name}: {error.message}")
+        return Written(True, False, f"{error.code.name}: {error.message}", site.target.cluster is not None)
     return Written(True, back is not None and back.stdout_raw == wrote.stdout_raw)
 
 
@@ -179,7 +180,8 @@ def judge_result(written: Written) -> Iterable[Finding]:
         return [ok("a result that was written is found")]
     said = f": {written.said}" if written.said else ", and is not found right after"
     because = "without it every build runs everything again"
-    return [Finding(Verdict.FAILED, f"a result was written{said}", because, fixes=(_LOGS,))]
+    remedies = (Remedy("folders", ("cas",)),) if written.is_here else ()
+    return [Finding(Verdict.FAILED, f"a result was written{said}", because, fixes=(_LOGS,), remedies=remedies)]
 
 
 CHECKS: Final = (
@@ -194,6 +196,7 @@ CHECKS: Final = (
         _small,
         judge_round_trip,
         needs=("NLD-API-01",),
+        by_hand="what refuses says why, in the answer or in the log of the CAS",
     ),
     Check(
         "NLD-CAS-02",
@@ -206,6 +209,7 @@ CHECKS: Final = (
         _streamed,
         judge_round_trip,
         needs=("NLD-CAS-01",),
+        by_hand="what refuses says why, in the answer or in the log of the CAS",
     ),
     Check(
         "NLD-CAS-03",
@@ -218,6 +222,7 @@ CHECKS: Final = (
         _empty,
         judge_empty,
         needs=("NLD-CAS-01",),
+        repairs=("empty_blob",),
     ),
     Check(
         "NLD-AC-01",
@@ -230,5 +235,7 @@ CHECKS: Final = (
         _result,
         judge_result,
         needs=("NLD-API-01",),
+        repairs=("folders",),
+        by_hand="what refuses says why, in the answer or in the log of the CAS",
     ),
 )

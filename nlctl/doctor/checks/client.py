@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -24,6 +24,7 @@ _COMMANDS: Final = ("common", "build", "test", "run")
 _HIDES: Final = "NL-BZL-104"
 _ABSENT: Final = "NL-BZL-101"
 _FUNCTION: Final = "NL-BZL-108"
+_ANOTHERS: Final = "NL-BZL-102"
 
 
 class Settings(NamedTuple):
@@ -53,7 +54,6 @@ async def _gathered(site: Site) -> Settings:
 def _read(site: Site) -> Settings:
     from nlctl.bazelrc import Chain, judged, workspace
     from nlctl.clients.bazel import options
-    from nlctl.clients.client import Server
 
     root = workspace(Path.cwd())
     chain = Chain(root)
@@ -62,9 +62,7 @@ def _read(site: Site) -> Settings:
         chain.read(path)
     if not chain.files:
         raise NotHere("no .bazelrc counts in this directory")
-    target, access = site.target, site.target.access
-    server = Server(target.cas, target.executor, target.instance, access.ca_file, access.cert_file, access.key_file)
-    wanted = [f"build:{_CONFIG} {option}" for option in options(server)]
+    wanted = [f"build:{_CONFIG} {option}" for option in options(site.target.server)]
     return Settings(str(root), chain.lines, judged(chain, wanted, _CONFIG), (), 0)
 
 
@@ -85,6 +83,7 @@ def judge_servers(settings: Settings) -> Iterable[Finding]:
                 one.why,
                 (Evidence(one.id, one.excerpt.strip(), f"{one.place.file}:{one.place.line}"),),
                 (fix(one.fix), fix("see all of it", "nlctl", "bazelrc", "--check")),
+                remedies=(Remedy("bazelrc", (settings.root, _CONFIG)),) if one.id == _ANOTHERS else (),
             )
             for one in bad
         ]
@@ -157,6 +156,8 @@ CHECKS: Final = (
         _settings,
         judge_servers,
         needs=("NLD-API-01",),
+        repairs=("bazelrc",),
+        by_hand="lines that a person wrote are changed by a person",
     ),
     Check(
         "NLD-CLI-02",
@@ -169,6 +170,7 @@ CHECKS: Final = (
         _settings,
         judge_function,
         needs=("NLD-API-01",),
+        by_hand="lines that a person wrote are changed by a person",
     ),
     Check(
         "NLD-CLI-03",
@@ -181,5 +183,6 @@ CHECKS: Final = (
         _settings,
         judge_flags,
         needs=("NLD-API-01",),
+        by_hand="lines that a person wrote are changed by a person",
     ),
 )

@@ -54,7 +54,7 @@ def _remedies(one: lint.Finding, unread: Collection[str]) -> Iterable[Remedy]:
         yield Remedy("recorded", (part, PROPERTIES))
         yield Remedy("recorded", ("scheduler", PROPERTIES))
     elif one.place.file in unread:
-        yield Remedy("recorded", (part, WHOLE))
+        yield Remedy("recorded", (part, *filter(None, [one.place.path]), WHOLE))
     elif one.severity is Severity.ERROR:
         yield Remedy("recorded", (part, one.place.path))
 
@@ -110,6 +110,8 @@ CHECKS: Final = (
         _judged,
         judge_configs,
         seconds=20.0,
+        repairs=("lint_edits", "recorded"),
+        by_hand="what was meant is known to who wrote it",
     ),
     Check(
         "NLD-CFG-02",
@@ -122,5 +124,6 @@ CHECKS: Final = (
         _prints,
         judge_running,
         needs=("NLD-CFG-01",),
+        repairs=("restart_parts",),
     ),
 )

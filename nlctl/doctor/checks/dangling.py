@@ -114,5 +114,6 @@ CHECKS: Final = (
         _sampled,
         judge_sampled,
         needs=("NLD-AC-01", "NLD-CAS-01", "NLD-PRC-01"),
+        repairs=("dangling",),
     ),
 )

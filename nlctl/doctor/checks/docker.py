@@ -287,6 +287,7 @@ CHECKS: Final = (
         _housed,
         judge_lives,
         seconds=_SECONDS,
+        by_hand="why a container ends stands in its log; how much memory it may take is a choice",
     ),
     Check(
         "NLD-DKR-02",
@@ -299,6 +300,7 @@ CHECKS: Final = (
         _housed,
         judge_stores,
         seconds=_SECONDS,
+        by_hand="where blobs move is a choice; those on the container's layer go with it",
     ),
     Check(
         "NLD-DKR-03",
@@ -311,6 +313,7 @@ CHECKS: Final = (
         _housed,
         judge_sharing,
         seconds=_SECONDS,
+        by_hand="which of the stores keeps its blobs is a choice",
     ),
     Check(
         "NLD-DKR-04",
@@ -323,6 +326,7 @@ CHECKS: Final = (
         _housed,
         judge_network,
         seconds=_SECONDS,
+        by_hand="names and ports are the network's; changing them makes containers anew",
     ),
     Check(
         "NLD-DKR-05",
@@ -335,5 +339,6 @@ CHECKS: Final = (
         _housed,
         judge_images,
         seconds=_SECONDS,
+        by_hand="when to change the version of what runs is a choice",
     ),
 )

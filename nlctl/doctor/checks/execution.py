@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.patience import within
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
@@ -77,6 +77,7 @@ def judge_canaries(found: Mapping[str, str]) -> Iterable[Finding]:
                 fix("see what it says", "nlctl", "logs", *([name] if name else [])),
                 *([fix("give its work to others meanwhile", "nlctl", "workers", "cordon", name)] if name else []),
             ),
+            remedies=(Remedy("folders", (name,)),) if name else (),
         )
         for name, said in bad.items()
     ]
@@ -107,5 +108,7 @@ CHECKS: Final = (
         _canaries,
         judge_canaries,
         needs=("NLD-CAS-01", "NLD-AC-01", "NLD-SHR-01", "NLD-QUE-01"),
+        repairs=("folders",),
+        by_hand="why a worker fails stands in its log",
     ),
 )

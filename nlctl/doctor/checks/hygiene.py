@@ -102,13 +102,16 @@ def judge_strays(strays: Strays) -> Iterable[Finding]:
         because = "they take processor, memory and files, and hold their work directory"
         evidence = tuple(Evidence(str(one.pid), one.title, "/proc/PID/cwd") for one in strays.loose[:_SHOWN])
         end = fix(f"end them: kill {' '.join(str(one.pid) for one in strays.loose[:_SHOWN])}")
-        found.append(Finding(Verdict.WARNING, what, because, evidence, (end,)))
+        remedies = (Remedy("end_strays", tuple(str(one.pid) for one in strays.loose)),)
+        found.append(Finding(Verdict.WARNING, what, because, evidence, (end,), remedies=remedies))
     if strays.zombies:
         what = f"{len(strays.zombies)} dead processes below {strays.zombies[0].part} that it does not ask after"
         because = "each takes a place in the table of processes until its part ends"
         evidence = tuple(Evidence(str(one.pid), one.title, f"child of {one.part}") for one in strays.zombies[:_SHOWN])
         again = fix("start that part anew", "nlctl", "restart", strays.zombies[0].part)
-        found.append(Finding(Verdict.WARNING, what, because, evidence, (again,)))
+        parts = tuple(dict.fromkeys(one.part for one in strays.zombies))
+        remedies = (Remedy("restart_parts", parts),)
+        found.append(Finding(Verdict.WARNING, what, because, evidence, (again,), remedies=remedies))
     return found or [ok("no process was left behind")]
 
 
@@ -214,13 +217,16 @@ def judge_health(parts: Mapping[str, PartFacts]) -> Iterable[Finding]:
                 evidence = (Evidence(one.name, one.message or "not ok", f"GetPart of {part}"),)
                 see = fix("see its log", "nlctl", "logs", part, "--tail", "50")
                 what = f"{part} says of {one.name}: {one.message or 'it is not well'}"
-                found.append(Finding(Verdict.FAILED, what, "", evidence, (see,)))
+                remedies = (Remedy("folders", (part,)),)
+                found.append(Finding(Verdict.FAILED, what, "", evidence, (see,), remedies=remedies))
         for process in said.processes:
             if process.stuck:
                 evidence = (Evidence(f"pid {process.pid}", "no sign of life", f"GetPart of {part}"),)
                 again = fix("start it anew", "nlctl", "restart", part)
                 what = f"process {process.pid} of {part} serves, and gives no sign of life"
-                found.append(Finding(Verdict.FAILED, what, "calls that it took wait for it", evidence, (again,)))
+                because = "calls that it took wait for it"
+                remedies = (Remedy("restart_parts", (part,)),)
+                found.append(Finding(Verdict.FAILED, what, because, evidence, (again,), remedies=remedies))
     return found or [ok(f"{len(parts)} parts find their stores and processes well")]
 
 
@@ -236,6 +242,7 @@ CHECKS: Final = (
         _strays,
         judge_strays,
         needs=("NLD-PRC-01",),
+        repairs=("end_strays", "restart_parts"),
     ),
     Check(
         "NLD-PRC-04",
@@ -248,6 +255,7 @@ CHECKS: Final = (
         _litter,
         judge_litter,
         needs=("NLD-WRK-01",),
+        repairs=("litter",),
     ),
     Check(
         "NLD-PRC-05",
@@ -260,6 +268,7 @@ CHECKS: Final = (
         _reports,
         judge_restarts,
         needs=("NLD-PRC-01",),
+        by_hand="it runs again by itself; why it ended stands in its log",
     ),
     Check(
         "NLD-PRC-06",
@@ -272,5 +281,7 @@ CHECKS: Final = (
         _parts,
         judge_health,
         needs=("NLD-PRC-01",),
+        repairs=("folders", "restart_parts"),
+        by_hand="what else ails a store stands in the log of its part",
     ),
 )

@@ -201,6 +201,7 @@ CHECKS: Final = (
         _offers,
         judge_offers,
         needs=("NLD-API-01",),
+        by_hand="which of the two endpoints is right is a choice",
     ),
     Check(
         "NLD-API-04",
@@ -213,6 +214,7 @@ CHECKS: Final = (
         _batch,
         judge_batch,
         needs=("NLD-CAS-01",),
+        by_hand="what refuses may be a proxy between",
     ),
     Check(
         "NLD-API-05",
@@ -225,5 +227,6 @@ CHECKS: Final = (
         _messages,
         judge_messages,
         needs=("NLD-API-01",),
+        by_hand="the smaller limit may be meant: then announce smaller batches",
     ),
 )

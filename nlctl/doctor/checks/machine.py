@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import LIMITS, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -212,7 +212,9 @@ def judge_tiers(tiers: Tiers) -> Iterable[Finding]:
         what = what or f"stores in memory may take {promised >> 20} of {tiers.total >> 20} MiB"
         because = "the kernel ends the part when its memory is gone, and everything in that store with it"
         remedy = fix("set max_bytes so that all of them take half of the memory at most, or use `filesystem`")
-        return [Finding(Verdict.WARNING, what, because, evidence, (remedy,))]
+        parts = dict.fromkeys(name.partition(":")[0] for name in tiers.promised)
+        remedies = tuple(Remedy("recorded", (part, LIMITS)) for part in parts)
+        return [Finding(Verdict.WARNING, what, because, evidence, (remedy,), remedies=remedies)]
     said = f"stores in memory take at most {promised >> 20} MiB" if tiers.promised else "no store is in memory"
     return [ok(said, *evidence)]
 
@@ -229,6 +231,7 @@ CHECKS: Final = (
         _clocks,
         judge_clocks,
         needs=("NLD-NET-01", "NLD-PRC-01"),
+        by_hand="setting a clock is its administrator's right, and moves all that the machine does",
     ),
     Check(
         "NLD-ENV-05",
@@ -240,6 +243,7 @@ CHECKS: Final = (
         "RUST_LOG=info",
         _levels,
         judge_levels,
+        by_hand="the variable is set in the shell that starts the cluster",
     ),
     Check(
         "NLD-ENV-06",
@@ -251,6 +255,7 @@ CHECKS: Final = (
         "raise the limit",
         _limits,
         judge_limits,
+        by_hand="limits of the machine are its administrator's",
     ),
     Check(
         "NLD-ENV-07",
@@ -263,5 +268,7 @@ CHECKS: Final = (
         _tiers,
         judge_tiers,
         needs=("NLD-PRC-01",),
+        repairs=("recorded",),
+        by_hand="how much memory blobs may take is a choice",
     ),
 )

@@ -306,6 +306,8 @@ CHECKS: Final = (
         ways,
         judge_ways,
         needs=("NLD-PORT-01",),
+        repairs=("start_parts", "recorded"),
+        by_hand="a way to a server elsewhere is mended there, or where its address was given",
     ),
     Check(
         "NLD-NET-03",
@@ -317,5 +319,6 @@ CHECKS: Final = (
         "put the hosts into no_proxy",
         _proxies,
         judge_proxies,
+        by_hand="the variable is set in your shell",
     ),
 )

@@ -78,7 +78,11 @@ def judge_parts(parts: Parts) -> Iterable[Finding]:
                     *([Evidence("last words", words, f"logs/{one.name}.log")] if words else []),
                 ),
                 tuple(_ways_out(one)),
-                remedies=() if one.state == STOPPED else (Remedy("start_parts"),),
+                remedies=(
+                    (Remedy("wake", (one.name,)),)
+                    if one.state == STOPPED
+                    else (Remedy("folders", (one.name,)), Remedy("start_parts"))
+                ),
             )
         )
     return found or [ok(f"{len(parts.reports)} parts are ready")]
@@ -177,14 +181,15 @@ def judge_files(uses: Sequence[Use]) -> Iterable[Finding]:
     for one in uses:
         evidence = (Evidence("open", f"{one.open_files} of {one.limit}", f"/proc/{one.pid}/limits"),)
         raise_limit = fix("raise it before the start: ulimit -n 65536, then `nlctl down` and `nlctl up`")
+        remedies = (Remedy("allow_files", (one.part,)),)
         if one.open_files > _USED * one.limit:
             what = f"{one.part} has {one.open_files} of {one.limit} files open"
             because = "what needs one more waits for it, without an error"
-            found.append(Finding(Verdict.FAILED, what, because, evidence, (raise_limit,)))
+            found.append(Finding(Verdict.FAILED, what, because, evidence, (raise_limit,), remedies=remedies))
         elif one.limit < _LEAST_FILES:
             what = f"{one.part} may open only {one.limit} files"
             because = "each connection and each blob under way is one"
-            found.append(Finding(Verdict.WARNING, what, because, evidence, (raise_limit,)))
+            found.append(Finding(Verdict.WARNING, what, because, evidence, (raise_limit,), remedies=remedies))
     return found or [ok(f"{len(uses)} processes may open what they need")]
 
 
@@ -245,6 +250,8 @@ CHECKS: Final = (
         _parts,
         judge_parts,
         needs=("NLD-PRC-02", "NLD-PORT-01"),
+        repairs=("wake", "folders", "start_parts"),
+        by_hand="why a part ends stands in its log",
     ),
     Check(
         "NLD-PRC-02",
@@ -256,6 +263,7 @@ CHECKS: Final = (
         "`nlctl up`",
         _state,
         judge_state,
+        repairs=("start_parts",),
     ),
     Check(
         "NLD-ENV-02",
@@ -267,6 +275,8 @@ CHECKS: Final = (
         "raise the limit before the start",
         _uses,
         judge_files,
+        repairs=("allow_files",),
+        by_hand="a hard limit is raised by root",
     ),
     Check(
         "NLD-ENV-03",
@@ -278,5 +288,6 @@ CHECKS: Final = (
         "fewer workers, or a smaller memory store",
         _memory,
         judge_memory,
+        by_hand="what to end, or to make smaller, is a choice",
     ),
 )

@@ -125,5 +125,6 @@ CHECKS: Final = (
         "end that process, or use other ports",
         _holders,
         judge_holders,
+        by_hand="the process that listens there is somebody else's",
     ),
 )

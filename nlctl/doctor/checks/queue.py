@@ -121,6 +121,8 @@ CHECKS: Final = (
         _queue,
         judge_never,
         needs=("NLD-WRK-01",),
+        repairs=("recorded",),
+        by_hand="a property that only the client asks for is changed there",
     ),
     Check(
         "NLD-QUE-02",
@@ -133,5 +135,6 @@ CHECKS: Final = (
         _queue,
         judge_waiting,
         needs=("NLD-WRK-01",),
+        by_hand="more workers take more of the machine; why an idle one gets nothing stands in the scheduler's log",
     ),
 )

@@ -164,5 +164,7 @@ CHECKS: Final = (
         reached,
         judge_reached,
         needs=("NLD-NET-01", "NLD-PRC-01"),
+        repairs=("recorded",),
+        by_hand="an address that nlctl did not write is known to who wrote it",
     ),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from nlctl import layers
 from nlctl.admin import Admin
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
+from nlctl.doctor.checks.storage import evictions_since
+from nlctl.doctor.finding import LIMITS, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -181,9 +181,8 @@ class Turnover(NamedTuple):
 async def _turnovers(site: Site) -> Sequence[Turnover]:
     sockets = await site.sockets()
     known = [one for one in await site.layers() if one.max_bytes and one.size_bytes is not None]
-    since = time.time() - _HOUR_SECONDS
-    parts = {one.part for one in known}
-    evicted = await asyncio.gather(*(asyncio.to_thread(_evicted, str(sockets[part]), since) for part in parts))
+    parts, since = {one.part for one in known}, await evictions_since(site)
+    evicted = await asyncio.gather(*(asyncio.to_thread(_evicted, str(sockets[part]), since[part]) for part in parts))
     by_part = dict(zip(parts, evicted, strict=True))
     # A store has several names where others refer to it, and its evictions are told under one of them.
     stores: dict[str, list[Layer]] = {}
@@ -229,6 +228,7 @@ def judge_turnover(found: Sequence[Turnover]) -> Iterable[Finding]:
                     Evidence("max_bytes", str(one.max_bytes), "ListStores"),
                 ),
                 (fix("give it more room", "nlctl", "up", "--cas-size", "50gb"),),
+                remedies=(Remedy("recorded", (one.name.partition(":")[0], LIMITS)),),
             )
             for one in short
         ]
@@ -258,6 +258,7 @@ CHECKS: Final = (
         _sample,
         judge_bytes,
         needs=("NLD-CAS-01", "NLD-PRC-01"),
+        repairs=("blob",),
     ),
     Check(
         "NLD-STO-04",
@@ -270,17 +271,20 @@ CHECKS: Final = (
         _promise,
         judge_promise,
         needs=("NLD-CAS-01", "NLD-PRC-01"),
+        repairs=("blob", "restart_parts"),
     ),
     Check(
         "NLD-STO-06",
         "storage",
         "stores hold more than an hour brings",
         Level.ADMIN,
-        "max_bytes and fill of each store beside the bytes that it evicted within the last hour",
+        "max_bytes and fill of each store beside the bytes that it evicted within the last hour, since it started",
         "warning: all is replaced within two hours; info: full",
         "a larger max_bytes",
         _turnovers,
         judge_turnover,
         needs=("NLD-PRC-01",),
+        repairs=("recorded",),
+        by_hand="how much of a disk blobs may take is a choice",
     ),
 )

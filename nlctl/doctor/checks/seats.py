@@ -139,6 +139,7 @@ CHECKS: Final = (
         _slots,
         judge_slots,
         needs=("NLD-WRK-01",),
+        by_hand="how much work fits beside what else runs there is a choice",
     ),
     Check(
         "NLD-WRK-06",
@@ -151,5 +152,6 @@ CHECKS: Final = (
         _offered,
         judge_offered,
         needs=("NLD-WRK-01",),
+        by_hand="whether the worker or the client is wrong is known to who wrote it",
     ),
 )

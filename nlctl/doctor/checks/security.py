@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from nlctl.doctor.certificate import validities
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.checks.network import ways
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -182,6 +182,7 @@ def judge_secrets(secrets: Sequence[Secret]) -> Iterable[Finding]:
             "whoever has it can write blobs and results as you",
             (Evidence("mode", f"{one.mode:04o}", one.path),),
             (fix(f"chmod 600 {one.path}"),),
+            remedies=(Remedy("owner_only", (one.path,)),),
         )
         for one in bad
     ]
@@ -199,6 +200,7 @@ CHECKS: Final = (
         _terms,
         judge_terms,
         needs=("NLD-NET-01",),
+        by_hand="a certificate comes from who signs it",
     ),
     Check(
         "NLD-SEC-01",
@@ -211,6 +213,7 @@ CHECKS: Final = (
         _open_doors,
         judge_open_doors,
         needs=("NLD-NET-01",),
+        by_hand="whose operators reach it elsewhere is not known here",
     ),
     Check(
         "NLD-SEC-02",
@@ -222,5 +225,7 @@ CHECKS: Final = (
         "chmod 600",
         _secrets,
         judge_secrets,
+        repairs=("owner_only",),
+        by_hand="the file of another user is changed by him",
     ),
 )

@@ -153,6 +153,8 @@ CHECKS: Final = (
         judge_grid,
         needs=("NLD-CAS-01", "NLD-PRC-01", "NLD-NET-02"),
         seconds=15.0,
+        repairs=("recorded",),
+        by_hand="an address that nlctl did not write is known to who wrote it",
     ),
     Check(
         "NLD-SHR-02",
@@ -165,5 +167,6 @@ CHECKS: Final = (
         _folders,
         judge_folders,
         needs=("NLD-PRC-01",),
+        by_hand="moving blobs into directories of their own is a choice",
     ),
 )

@@ -105,5 +105,6 @@ CHECKS: Final = (
         judge_speed,
         needs=("NLD-CAS-01", "NLD-EXE-01"),
         seconds=20.0,
+        by_hand="what became slower is found by measuring",
     ),
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
+from nlctl.doctor.finding import LIMITS, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Folder, Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -74,16 +74,18 @@ def judge_rooms(found: Sequence[Room]) -> Iterable[Finding]:
             Evidence("stores may still take", f"{one.promised / _GIB:.1f} GiB", "max_bytes less what they hold"),
             *(Evidence(name, "keeps its blobs there", one.path) for name in one.stores),
         )
+        parts = dict.fromkeys(name.partition(":")[0] for name in one.stores)
+        remedies = tuple(Remedy("recorded", (part, LIMITS)) for part in parts)
         lower = fix(f"lower max_bytes so that all stores together take {(one.free * 0.9) / _GIB:.1f} GiB more at most")
         if is_full(one):
             kind = "space" if one.free < _LEAST_FREE * one.size else "inodes"
             what = f"the volume of {one.path} has less than {_LEAST_FREE:.0%} of its {kind} left"
             because = "uploads and actions fail with RESOURCE_EXHAUSTED when it is full"
-            yield Finding(Verdict.FAILED, what, because, evidence, (fix("make room on it"), lower))
+            yield Finding(Verdict.FAILED, what, because, evidence, (fix("make room on it"), lower), remedies=remedies)
         elif one.promised > one.free:
             what = f"the stores on the volume of {one.path} may take more than it has free"
             because = "eviction goes by max_bytes, not by what the volume has: it is full before anything is evicted"
-            yield Finding(Verdict.WARNING, what, because, evidence, (lower,))
+            yield Finding(Verdict.WARNING, what, because, evidence, (lower,), remedies=remedies)
         else:
             yield ok(f"the volume of {one.path} has room for all that its stores may take", *evidence)
 
@@ -95,6 +97,7 @@ class Books(NamedTuple):
     path: str
     counted: int
     held: int
+    folder: str = ""
 
 
 async def _books(site: Site) -> Sequence[Books]:
@@ -105,7 +108,7 @@ async def _books(site: Site) -> Sequence[Books]:
 def _audited(found: Sequence[Folder]) -> list[Books]:
     unique = {one.name: one for one in found if one.layer.size_bytes is not None and os.access(one.path, os.R_OK)}
     return [
-        Books(one.layer.part, one.layer.path, one.layer.size_bytes or 0, _held(Path(one.path)))
+        Books(one.layer.part, one.layer.path, one.layer.size_bytes or 0, _held(Path(one.path)), one.path)
         for one in unique.values()
         if (one.layer.values or 0) <= _MOST_FILES
     ]
@@ -134,7 +137,7 @@ def judge_books(books: Sequence[Books]) -> Iterable[Finding]:
                     "eviction goes by what is counted; something else wrote or removed files there",
                     (Evidence("difference", str(off), "files of its content_path"),),
                     (fix("let it count again", "nlctl", "restart", one.part),),
-                    remedies=(Remedy("restart_parts", (one.part,)),),
+                    remedies=(Remedy("strangers", (one.folder,)), Remedy("restart_parts", (one.part,))),
                 )
             )
     return found or [ok(f"{len(books)} stores count what they hold")]
@@ -149,10 +152,20 @@ class Pressure(NamedTuple):
     youngest_seconds: float
 
 
+async def evictions_since(site: Site) -> Mapping[str, float]:
+    """For each part when the hour began in which its evictions count, seconds since 1970.
+
+    Not before the part started: what an earlier config made it evict says nothing of this one.
+    """
+    now = time.time()
+    return {one.name: now - min(_HOUR_SECONDS, one.since_ms / 1000) for one in await site.reports()}
+
+
 async def _pressure(site: Site) -> Sequence[Pressure]:
-    sockets = await site.sockets()
-    since = time.time() - _HOUR_SECONDS
-    found = await asyncio.gather(*(asyncio.to_thread(_evicted, part, str(one), since) for part, one in sockets.items()))
+    sockets, since = await site.sockets(), await evictions_since(site)
+    found = await asyncio.gather(
+        *(asyncio.to_thread(_evicted, part, str(one), since[part]) for part, one in sockets.items())
+    )
     return [one for part in found for one in part]
 
 
@@ -188,6 +201,7 @@ def judge_pressure(pressures: Sequence[Pressure]) -> Iterable[Finding]:
                 fix("give the CAS more room", "nlctl", "up", "--cas-size", "50gb"),
                 fix("let Bazel start again what it lost: --experimental_remote_cache_eviction_retries=5"),
             ),
+            remedies=(Remedy("recorded", (one.part, LIMITS)),),
         )
         for one in tight.values()
     ]
@@ -205,6 +219,8 @@ CHECKS: Final = (
         rooms,
         judge_rooms,
         needs=("NLD-PRC-01",),
+        repairs=("recorded",),
+        by_hand="what to remove from a volume is a choice",
     ),
     Check(
         "NLD-STO-02",
@@ -213,22 +229,25 @@ CHECKS: Final = (
         Level.LOCAL,
         "the store's count beside the sizes of its files; stores of more than 200,000 values are left out",
         "warning: off by more than 5 % and 64 MiB",
-        "restart that part",
+        "take out what is foreign; restart that part",
         _books,
         judge_books,
-        needs=("NLD-PRC-01",),
+        needs=("NLD-PRC-01", "NLD-PRC-06"),
         seconds=10.0,
+        repairs=("strangers", "restart_parts"),
     ),
     Check(
         "NLD-STO-05",
         "storage",
         "blobs stay long enough",
         Level.ADMIN,
-        "the eviction journals of the last hour",
+        "the eviction journals of the last hour, since each part started",
         "warning: something was evicted within an hour of its last use",
         "a larger max_bytes; eviction retries in the client",
         _pressure,
         judge_pressure,
         needs=("NLD-PRC-01",),
+        repairs=("recorded",),
+        by_hand="how much of a disk blobs may take is a choice",
     ),
 )

@@ -71,7 +71,8 @@ def judge_states(seats: Seats) -> Iterable[Finding]:
             silent = seats.now - one.last_seen
             evidence = (Evidence("last seen", f"{silent:.0f}s ago", "ListWorkers"),)
             look = fix("see what it does", "nlctl", "logs", one.name)
-            found.append(Finding(Verdict.WARNING, f"{one.name} is silent for {silent:.0f}s", "", evidence, (look,)))
+            what, remedies = f"{one.name} is silent for {silent:.0f}s", (Remedy("restart_parts", (one.name,)),)
+            found.append(Finding(Verdict.WARNING, what, "", evidence, (look,), remedies=remedies))
     return found or [ok("every worker takes work")]
 
 
@@ -145,6 +146,8 @@ CHECKS: Final = (
         _seats,
         judge_registered,
         needs=("NLD-NET-01", "NLD-PRC-01", "NLD-NET-02"),
+        repairs=("recorded",),
+        by_hand="why a worker does not come stands in its log",
     ),
     Check(
         "NLD-WRK-02",
@@ -157,6 +160,7 @@ CHECKS: Final = (
         _losses,
         judge_losses,
         needs=("NLD-WRK-01",),
+        by_hand="why a worker leaves stands in its log; how long to wait for it is a choice",
     ),
     Check(
         "NLD-WRK-03",
@@ -169,6 +173,7 @@ CHECKS: Final = (
         _seats,
         judge_states,
         needs=("NLD-WRK-01",),
+        repairs=("uncordon", "restart_parts"),
     ),
     Check(
         "NLD-WRK-05",
@@ -181,5 +186,6 @@ CHECKS: Final = (
         _versions,
         judge_versions,
         needs=("NLD-PRC-01",),
+        by_hand="when to change the version of what runs is a choice",
     ),
 )

@@ -63,7 +63,8 @@ class Rewritten:
 
     def _text(self) -> str | None:
         try:
-            return Path(self.path).read_text(encoding="utf-8")
+            # As bytes, so that line ends stay as they are.
+            return Path(self.path).read_bytes().decode()
         except (OSError, UnicodeDecodeError):
             return None
 

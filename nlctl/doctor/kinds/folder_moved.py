@@ -1,9 +1,10 @@
-"""A folder is set aside: moved, not removed."""
+"""A file or folder is set aside: moved, not removed."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -27,7 +28,7 @@ class Moved:
     @property
     def does(self) -> str:
         """What it does."""
-        return f"set {self.source} aside"
+        return f"move {self.source} to {self.target}"
 
     @property
     def undoes(self) -> str:
@@ -47,6 +48,9 @@ class Moved:
     def undo(self, ground: Ground) -> None:
         """Move it back."""
         _move(self.target, self.source)
+        # What was made for it goes with it.
+        with suppress(OSError):
+            Path(self.target).parent.rmdir()
 
 
 def _move(source: str, target: str) -> None:

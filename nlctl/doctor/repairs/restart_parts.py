@@ -8,18 +8,23 @@ from typing import Final
 from nlctl.doctor.change import Change
 from nlctl.doctor.ground import Ground
 from nlctl.doctor.kinds.parts_restarted import Restarted
-from nlctl.doctor.repair import Repair
+from nlctl.doctor.repair import NoRepair, Repair
+from nlctl.launch import backends
 from nlctl.launch.judged import judge
 
 
 def look(ground: Ground, about: tuple[str, ...]) -> tuple[str, ...]:
-    """Those parts, whose configs can run. Raises Fault BAD_CONFIG."""
-    judge([ground.ledger.config(part) for part in about])
-    return about
+    """Those parts that run here, whose configs can run. Raises Fault BAD_CONFIG."""
+    members = [one.name for one in backends.of(ground.ledger).reports() or ()] if ground.is_here else []
+    here = tuple(part for part in about if part in members)
+    judge([ground.ledger.config(part) for part in here])
+    return here
 
 
 def plan(parts: tuple[str, ...]) -> Sequence[Change]:
-    """Start them anew."""
+    """Start them anew. Raises NoRepair for parts of another machine."""
+    if not parts:
+        raise NoRepair("it is no part of a cluster that nlctl runs here")
     return [Restarted(parts)]
 
 

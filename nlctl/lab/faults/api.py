@@ -133,6 +133,7 @@ FAULTS: Final = (
         _behind("empty-blob"),
         "NLD-CAS-03",
         Verdict.WARNING,
+        mended_by=("empty_blob",),
     ),
     Injection(
         "no-compression",

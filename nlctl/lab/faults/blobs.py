@@ -47,11 +47,11 @@ def _dangling(lab: Lab) -> Clue:
 def _pushed_out(lab: Lab, uploaded: Callable[[Digest], None] = lambda _: None) -> Digest:
     """A blob that was uploaded, and gave way to others in a CAS that is too small."""
     lab.keep(lab.ledger.data / "cas" / "content.journal")
-    lab.edit("cas", _SIZE, 'max_bytes: "8mb"')
+    lab.edit("cas", _SIZE, 'max_bytes: "16mb"')
     lab.apply()
     first = lab.put(secrets.token_bytes(_MIB))
     uploaded(first)
-    for _ in range(10):
+    for _ in range(20):
         lab.put(secrets.token_bytes(_MIB))
     return first
 
@@ -113,11 +113,12 @@ FAULTS: Final = (
     Injection(
         "evicted-blob",
         "the CAS is too small",
-        "The CAS keeps 8 MB. A blob that was uploaded a moment ago gave way to later ones.",
+        "The CAS keeps 16 MB. A blob that was uploaded a moment ago gave way to later ones.",
         _evicted,
         "NLD-STO-05",
         Verdict.WARNING,
         Cause.EVICTED,
+        mended_by=("recorded",),
     ),
     Injection(
         "dangling-result",
@@ -126,6 +127,7 @@ FAULTS: Final = (
         "does not find the output.",
         _dangling,
         cause=Cause.AC_DANGLING,
+        mended_by=("dangling",),
     ),
     Injection(
         "corrupt-blob",
@@ -133,6 +135,7 @@ FAULTS: Final = (
         "Something wrote into the directory of the CAS: the blob no longer hashes to its name.",
         _corrupt,
         cause=Cause.CORRUPT,
+        mended_by=("blob",),
     ),
     Injection(
         "lost-file",
@@ -147,6 +150,7 @@ FAULTS: Final = (
         "The CAS lost a blob which the fast tier of the workers still has.",
         _fast_only,
         cause=Cause.FAST_ONLY,
+        mended_by=("blob",),
     ),
     Injection(
         "wrong-size",

@@ -34,6 +34,7 @@ FAULTS: Final = (
         "Somebody edited the config of worker-2 and mistyped a key. It runs on with the old text until its next start.",
         _mistake,
         "NLD-CFG-01",
+        mended_by=("recorded",),
     ),
     Injection(
         "config-mistake-used",
@@ -41,6 +42,7 @@ FAULTS: Final = (
         "The same mistake, and worker-2 was started with it: it ended at once.",
         _mistake_used,
         "NLD-CFG-01",
+        mended_by=("recorded",),
     ),
     Injection(
         "config-changed",
@@ -49,6 +51,7 @@ FAULTS: Final = (
         _changed,
         "NLD-CFG-02",
         Verdict.WARNING,
+        mended_by=("restart_parts",),
     ),
     Injection(
         "config-zero",

@@ -70,6 +70,7 @@ FAULTS: Final = (
         "Somebody stopped the CAS: no client and no worker has anything to read from.",
         lambda lab: lab.apply("cas"),
         "NLD-PRC-02",
+        mended_by=("start_parts",),
     ),
     Injection(
         "dead-scheduler",
@@ -77,6 +78,7 @@ FAULTS: Final = (
         "Somebody stopped the scheduler: blobs are there, and nobody runs actions.",
         lambda lab: lab.apply("scheduler"),
         "NLD-PRC-02",
+        mended_by=("start_parts",),
     ),
     Injection(
         "dead-worker",
@@ -84,6 +86,7 @@ FAULTS: Final = (
         "Somebody stopped worker-2; the cluster goes on at half its strength, and nobody is told.",
         lambda lab: lab.apply("worker-2"),
         "NLD-PRC-02",
+        mended_by=("start_parts",),
     ),
     Injection(
         "dead-supervisor",
@@ -91,6 +94,7 @@ FAULTS: Final = (
         "The supervisor was killed with kill -9, and the parts ended with it.",
         _supervisor,
         "NLD-PRC-02",
+        mended_by=("start_parts",),
     ),
     Injection(
         "crashing-worker",
@@ -98,6 +102,7 @@ FAULTS: Final = (
         "A file stands where worker-2 wants its work directory: it cannot start, and is started again and again.",
         _crashing,
         "NLD-PRC-01",
+        mended_by=("folders", "start_parts"),
     ),
     Injection(
         "port-taken",
@@ -114,6 +119,7 @@ FAULTS: Final = (
         _wedged_worker,
         "NLD-PRC-01",
         cause=Cause.UNKNOWN,
+        mended_by=("wake",),
     ),
     Injection(
         "wedged-cas",
@@ -121,6 +127,7 @@ FAULTS: Final = (
         "The process of the CAS is there, its port takes connections, and nothing is ever answered.",
         _wedged_cas,
         "NLD-PRC-01",
+        mended_by=("wake",),
     ),
     Injection(
         "few-files",
@@ -129,6 +136,7 @@ FAULTS: Final = (
         _few_files,
         "NLD-ENV-02",
         Verdict.WARNING,
+        mended_by=("allow_files",),
     ),
     Injection(
         "left-process",
@@ -138,6 +146,7 @@ FAULTS: Final = (
         _left_behind,
         "NLD-PRC-03",
         Verdict.WARNING,
+        mended_by=("end_strays",),
     ),
     Injection(
         "littered-worker",
@@ -147,5 +156,6 @@ FAULTS: Final = (
         _litter,
         "NLD-PRC-04",
         Verdict.WARNING,
+        mended_by=("litter",),
     ),
 )

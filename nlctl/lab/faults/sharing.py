@@ -62,6 +62,7 @@ FAULTS: Final = (
         _alone,
         "NLD-SHR-01",
         cause=Cause.SPLIT_CAS,
+        mended_by=("recorded",),
     ),
     Injection(
         "split-cas",
@@ -71,6 +72,7 @@ FAULTS: Final = (
         _split,
         "NLD-SHR-01",
         cause=Cause.SPLIT_CAS,
+        mended_by=("recorded",),
     ),
     Injection(
         "wrong-endpoint",
@@ -79,6 +81,7 @@ FAULTS: Final = (
         _dead,
         "NLD-NET-02",
         cause=Cause.SLOW_UNREACHABLE,
+        mended_by=("recorded",),
     ),
     Injection(
         "scheduler-split",
@@ -88,5 +91,6 @@ FAULTS: Final = (
         _scheduler,
         "NLD-SHR-01",
         cause=Cause.SCHED_SPLIT,
+        mended_by=("recorded",),
     ),
 )

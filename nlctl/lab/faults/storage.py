@@ -117,6 +117,7 @@ FAULTS: Final = (
         _strangers,
         "NLD-STO-02",
         Verdict.WARNING,
+        mended_by=("strangers", "restart_parts"),
     ),
     Injection(
         "lost-directory",
@@ -124,6 +125,7 @@ FAULTS: Final = (
         "Somebody cleaned up, and took the directory of the CAS away beneath it.",
         lambda lab: _instead(lab, "cas", "content", "d"),
         "NLD-PRC-06",
+        mended_by=("folders",),
     ),
     Injection(
         "lost-results",
@@ -131,6 +133,7 @@ FAULTS: Final = (
         "Somebody took the directory of the action cache away beneath it: blobs are well, and no result is kept.",
         lambda lab: _instead(lab, "ac", "content", "d"),
         "NLD-AC-01",
+        mended_by=("folders",),
     ),
     Injection(
         "rotten-store",
@@ -139,6 +142,7 @@ FAULTS: Final = (
         "somebody who wrote there.",
         _rotten,
         "NLD-STO-03",
+        mended_by=("blob",),
     ),
     Injection(
         "emptied-store",
@@ -147,6 +151,7 @@ FAULTS: Final = (
         "has, says that it has them.",
         _emptied,
         "NLD-STO-04",
+        mended_by=("blob", "restart_parts"),
     ),
     Injection(
         "hurried-store",
@@ -156,5 +161,6 @@ FAULTS: Final = (
         _rushed,
         "NLD-STO-06",
         Verdict.WARNING,
+        mended_by=("recorded",),
     ),
 )

@@ -74,6 +74,7 @@ FAULTS: Final = (
         lambda lab: lab.cordon("worker-2"),
         "NLD-WRK-03",
         Verdict.WARNING,
+        mended_by=("uncordon",),
     ),
     Injection(
         "other-scheduler",
@@ -81,6 +82,7 @@ FAULTS: Final = (
         "worker-2 is alive and well, and registered with the scheduler of another cluster.",
         _elsewhere,
         "NLD-WRK-01",
+        mended_by=("recorded",),
     ),
     Injection(
         "dying-worker",
@@ -112,6 +114,7 @@ FAULTS: Final = (
         "The work directory of worker-2 went away beneath it: it takes actions, and none succeeds.",
         _damaged,
         "NLD-EXE-01",
+        mended_by=("folders",),
     ),
     Injection(
         "no-processors",

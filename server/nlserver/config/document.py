@@ -108,6 +108,16 @@ def under(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
+def end_of_value(text: str, start: int) -> int:
+    """The offset behind the value that begins at this offset of a text which `parse` took."""
+    depth = 0
+    for match in _TOKEN.finditer(text, start):
+        depth += {"{": 1, "[": 1, "}": -1, "]": -1}.get(match[0], 0)
+        if depth == 0 and match.lastgroup != "blank":
+            return match.end()
+    return len(text)
+
+
 def parse(text: str, file: str) -> Document:
     """The values of a JSON5 text. Raises ConfigError with one problem where it is not JSON5."""
     lines = _Lines(text, file)

@@ -59,6 +59,7 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (client.judge_servers, settings(WELL, said("NL-BZL-108")), Verdict.OK, ""),
     (client.judge_servers, settings("", said("NL-BZL-101")), Verdict.INFO, "does not use this cluster"),
     (client.judge_servers, settings(WELL, said("NL-BZL-103")), Verdict.WARNING, "what of it"),
+    (client.judge_servers, settings(WELL, said("NL-BZL-102")), Verdict.WARNING, "what of it"),
     (client.judge_function, settings(WELL), Verdict.OK, ""),
     (client.judge_function, settings("startup --digest_function=blake3"), Verdict.OK, ""),
     (client.judge_function, settings("startup --digest_function=sha1"), Verdict.WARNING, "by SHA1 here"),

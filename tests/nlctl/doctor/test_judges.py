@@ -53,12 +53,20 @@ def way(*steps: network.Step) -> list[network.Way]:
     return [network.Way("CAS", "grpc://host:1", steps, False)]
 
 
+def here(*steps: network.Step) -> list[network.Way]:
+    return [network.Way("CAS", "grpc://host:1", steps, True)]
+
+
+def never(*parts: str) -> queue.Queue:
+    return queue.Queue([replace(WAITS, unsatisfiable=True)], 1, [], NOW, parts=parts)
+
+
 def grid(sighting: Sighting) -> sharing.Grid:
     return sharing.Grid("aa/64", "grpc://cas:1", [sighting], LEADS)
 
 
 def room(free: int, promised: int, inodes: float = 1.0) -> list[storage.Room]:
-    return [storage.Room("/data", 1000, free, inodes, promised)]
+    return [storage.Room("/data", 1000, free, inodes, promised, ["cas:CAS"])]
 
 
 def down(state: str, last_exit: str | None = None, mistaken: Sequence[str] = ()) -> parts.Parts:
@@ -95,12 +103,14 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (network.judge_ways, way(network.Step("HTTP/2", 1, "it wants TLS")), Verdict.FAILED, "grpcs://host:1"),
     (network.judge_ways, way(network.Step("TLS", 1, "wrong version number")), Verdict.FAILED, "grpc://host:1"),
     (network.judge_ways, way(network.Step("TLS", 1, "certificate has expired")), Verdict.FAILED, "renew"),
+    (network.judge_ways, here(network.Step("connection", 1, "connection refused")), Verdict.FAILED, "which part"),
     (network.judge_proxies, network.Proxies({"http_proxy": "p:1"}, []), Verdict.OK, ""),
     (network.judge_proxies, network.Proxies({"http_proxy": "p:1"}, ["host"]), Verdict.WARNING, "no_proxy=host"),
     (api.judge_answer, api.Answer("", capabilities()), Verdict.OK, ""),
     (api.judge_answer, api.Answer("", capabilities([9])), Verdict.WARNING, "--digest_function=blake3"),
     (api.judge_answer, api.Answer("", capabilities(major=1)), Verdict.FAILED, "version 1"),
     (api.judge_answer, api.Answer("main", None, "no such instance"), Verdict.FAILED, "no instance 'main'"),
+    (api.judge_answer, api.Answer("", None, "no such instance", is_here=True), Verdict.FAILED, "no instance ''"),
     (api.judge_batches, capabilities(batch=4 << 20), Verdict.OK, ""),
     (api.judge_batches, capabilities(batch=(4 << 20) + 1), Verdict.WARNING, "RESOURCE_EXHAUSTED"),
     (blobs.judge_round_trip, blobs.RoundTrip("aa/64", 64), Verdict.OK, ""),
@@ -113,6 +123,7 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (blobs.judge_empty, blobs.Empty(False, False, "x"), Verdict.WARNING, "cannot be read: x"),
     (blobs.judge_result, blobs.Written(True, True), Verdict.OK, ""),
     (blobs.judge_result, blobs.Written(True, False), Verdict.FAILED, "not found right after"),
+    (blobs.judge_result, blobs.Written(True, False, "INTERNAL: x", True), Verdict.FAILED, "written: INTERNAL"),
     (execution.judge_canaries, {"worker-1": ""}, Verdict.OK, ""),
     (execution.judge_canaries, {"worker-1": "no"}, Verdict.FAILED, "worker-1 does not run actions: no"),
     (execution.judge_canaries, {"": execution.WAITS}, Verdict.WARNING, "Connected to scheduler"),
@@ -128,7 +139,8 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (workers.judge_versions, {"cas": "1", "scheduler": "1"}, Verdict.OK, ""),
     (workers.judge_versions, {"cas": "1", "scheduler": "2"}, Verdict.WARNING, "different versions"),
     (queue.judge_never, queue.Queue([WAITS], 1, [], NOW), Verdict.OK, ""),
-    (queue.judge_never, queue.Queue([replace(WAITS, unsatisfiable=True)], 1, [], NOW), Verdict.FAILED, "NEVER"),
+    (queue.judge_never, never(), Verdict.FAILED, "NEVER"),
+    (queue.judge_never, never("scheduler", "worker-1"), Verdict.FAILED, "NEVER"),
     (queue.judge_waiting, queue.Queue([replace(WAITS, queued=NOW)], 1, [], NOW), Verdict.OK, ""),
     (queue.judge_waiting, queue.Queue([WAITS], 1, [], NOW), Verdict.WARNING, "BUSY"),
     (queue.judge_waiting, queue.Queue([WAITS], 1, ["worker-1"], NOW), Verdict.FAILED, "WEDGED"),

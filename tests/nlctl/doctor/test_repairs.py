@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,35 +14,59 @@ from nlserver.spec import Place
 
 from nlctl.doctor import kinds, repairs
 from nlctl.doctor.change import Change
-from nlctl.doctor.finding import ADDRESSES, PROPERTIES, WHOLE
+from nlctl.doctor.check import Check
+from nlctl.doctor.checks import every as every_check
+from nlctl.doctor.checks.config import judge_configs
+from nlctl.doctor.finding import ADDRESSES, PROPERTIES, WHOLE, Verdict
 from nlctl.doctor.journal import Entry, Journal
 from nlctl.doctor.kinds.blob_replaced import Replaced
 from nlctl.doctor.kinds.empty_uploaded import Uploaded
 from nlctl.doctor.kinds.file import Rewritten
+from nlctl.doctor.kinds.files_allowed import Allowed
+from nlctl.doctor.kinds.folder_made import Made
 from nlctl.doctor.kinds.folder_moved import Moved
+from nlctl.doctor.kinds.mode_changed import Changed
 from nlctl.doctor.kinds.parts_restarted import Restarted
 from nlctl.doctor.kinds.parts_started import Started
+from nlctl.doctor.kinds.process_woken import Woken
+from nlctl.doctor.kinds.processes_ended import Ended
 from nlctl.doctor.kinds.result_forgotten import Forgotten
 from nlctl.doctor.kinds.worker_uncordoned import Uncordoned
 from nlctl.doctor.mending import ordered
 from nlctl.doctor.repair import NoRepair
-from nlctl.doctor.repairs import blob, dangling, lint_edits, litter, recorded, start_parts
+from nlctl.doctor.repairs import (
+    allow_files,
+    bazelrc,
+    blob,
+    dangling,
+    end_strays,
+    lint_edits,
+    litter,
+    owner_only,
+    recorded,
+    start_parts,
+    strangers,
+    wake,
+)
+from nlctl.doctor.repairs import folders as make
 from nlctl.faults import Fault
 from nlctl.launch.backend import Report
+from nlctl.launch.process import Identity
 from nlctl.lint.finding import Edit, Finding, Severity
 from nlctl.lint.judging import Text
-from nlctl.lint.repair import restored
+from nlctl.lint.restoring import restored
 from tests.nlctl.doctor.test_judges import CASES, WORKER
 
 DIGEST = of(b"a blob")
-OURS = '{ slow: { endpoints: [{ address: "grpc://cas:1" }] }, // theirs\n platform_properties: { ISA: "x86" } }\n'
+SLOW = '{ endpoints: [{ address: "grpc://cas:1" }] }'
+OURS = f'{{ slow: {SLOW}, // theirs\n platform_properties: {{ ISA: "x86" }} }}\n'
 EDITED = "{ slow: { endpoints: [{ address: 'grpc://other:2' }], instance_name: \"x\" }, // mine\n"
 EDITED += ' platform_properties: { ISA: "arm" } }\n'
 EDIT = Edit("cas.json5", 1, 3, 0, "bytestream: [], ")
 
 
 def config(aspect: str, text: str = EDITED) -> recorded.Config:
-    return recorded.Config("worker-1.json5", text, OURS, aspect)
+    return recorded.Config("worker-1.json5", text, OURS, [aspect])
 
 
 def copies(*held: blob.Copy) -> blob.Copies:
@@ -61,6 +86,14 @@ def state(*reports: Report, supervised: bool = True, loose: int = 0) -> start_pa
     return start_parts.State(["cas", "worker-1"], reports if supervised else None, loose)
 
 
+def limits(soft: int, hard: int) -> allow_files.Limits:
+    return allow_files.Limits("cas", 7, 1, soft, hard)
+
+
+def folders(absent: Sequence[str] = (), files: Sequence[str] = (), links: Sequence[str] = ()) -> make.Folders:
+    return make.Folders("cas", True, absent, files, links, "1", "/keep")
+
+
 CAS, CAS_WRONG = blob.Copy("cas:CAS", True, True, "/cas/d/x"), blob.Copy("cas:CAS", True, False, "/cas/d/x")
 AGAIN = blob.Copy("cas:AC/cas_store", True, False, "/cas/d/x")
 FAST = blob.Copy("worker-1:CAS/fast", False, True, "/fast/d/x")
@@ -75,6 +108,7 @@ PLANS: list[tuple[str, Any, Sequence[Change] | str]] = [
     ),
     ("start_parts", state(Report("cas", "ready", 1), Report("worker-1", "ready", 2)), "every part runs by now"),
     ("restart_parts", ("cas",), [Restarted(("cas",))]),
+    ("restart_parts", (), "no part of a cluster that nlctl runs here"),
     ("uncordon", [replace(WORKER, state="draining")], [Uncordoned("worker-1")]),
     ("uncordon", [replace(WORKER, state="paused")], "worker-1 is paused"),
     ("uncordon", [], "it is gone"),
@@ -94,8 +128,36 @@ PLANS: list[tuple[str, Any, Sequence[Change] | str]] = [
     ("lint_edits", linted(), "no edit that means the same"),
     ("litter", litter.Folders(["/work/worker-9"], "/keep"), [Moved("/work/worker-9", "/keep/work/worker-9")]),
     ("litter", litter.Folders([], "/keep"), "nothing of it is left"),
+    ("strangers", strangers.Strangers(["/d/x"], "/d.1"), [Moved("/d/x", "/d.1/x")]),
+    ("strangers", strangers.Strangers([], "/d.1"), "nothing foreign"),
+    ("wake", wake.Held("cas", Identity(7, 1), True, 0), [Woken("cas", 7, 1)]),
+    ("wake", wake.Held("cas", Identity(7, 1), True, 9), "process 9 traces it"),
+    ("wake", wake.Held("cas", Identity(7, 1), False, 0), "does not stand still any more"),
+    ("wake", wake.Held("cas", None, False, 0), "does not stand still any more"),
+    ("allow_files", [limits(256, 4096)], [Allowed("cas", 7, 1, 256, 4096)]),
+    ("allow_files", [limits(256, 1 << 20), limits(1 << 20, 1 << 20)], [Allowed("cas", 7, 1, 256, 65536)]),
+    ("allow_files", [limits(256, resource.RLIM_INFINITY)], [Allowed("cas", 7, 1, 256, 65536)]),
+    ("allow_files", [limits(256, 256)], "the hard limit is no higher"),
+    ("owner_only", owner_only.Secret("/key", 0o644, True), [Changed("/key", 0o644, 0o600)]),
+    ("owner_only", owner_only.Secret("/key", 0o644, False), "belongs to another user"),
+    ("owner_only", owner_only.Secret("/key", 0o400, True), "its owner's alone by now"),
+    ("end_strays", [end_strays.Stray(Identity(7, 1), "sleep 9")], [Ended((7,), (1,), ("sleep 9",))]),
+    ("end_strays", [], "ended by themselves"),
+    (
+        "folders",
+        folders(absent=["/d/s"], files=["/d/d"]),
+        [Made("/d/d", "/keep/0-d", "/d/d.1"), Made("/d/s", "", "/d/s.1"), Restarted(("cas",))],
+    ),
+    ("folders", folders(absent=["/d/d"], links=["/d"]), "a volume may not be mounted"),
+    ("folders", folders(), "are all there"),
+    ("bazelrc", bazelrc.Lines("/w/.bazelrc.nlctl", "a\n", "b\n"), [Rewritten("/w/.bazelrc.nlctl", ("a\n", "b\n"))]),
+    ("bazelrc", bazelrc.Lines("/w/.bazelrc.nlctl", "b\n", "b\n"), "says what this cluster needs"),
     ("recorded", config(ADDRESSES, OURS), "what nlctl wrote there"),
-    ("recorded", config(ADDRESSES, "{ slow: 0 }"), [Rewritten("worker-1.json5", ("{ slow: 0 }", OURS))]),
+    (
+        "recorded",
+        config(ADDRESSES, "{ slow: 0 }"),
+        [Rewritten("worker-1.json5", ("{ slow: 0 }", f"{{ slow: {SLOW} }}"))],
+    ),
     ("recorded", config(WHOLE, "{"), [Rewritten("worker-1.json5", ("{", OURS))]),
     ("recorded", config(ADDRESSES, "{"), "what nlctl wrote there"),
 ]
@@ -120,9 +182,46 @@ def test_only_the_fields_of_the_aspect_are_brought_back_and_the_rest_of_an_edit_
     assert change.texts[-1] == EDITED.replace('"arm"', '"x86"')
 
 
-def test_a_field_is_brought_back_by_its_config_path() -> None:
-    assert restored("{ a: 1, b: 2 }", "{ a: 3, b: 4 }", lambda path: path == "b") == "{ a: 1, b: 4 }"
-    assert restored("{", "{}", lambda _: True) is None
+RESTORED = [
+    ("{ a: 1, b: 2 }", "{ a: 3, b: 4 }", "b", "{ a: 1, b: 4 }"),
+    ("{ /* mine */ c: 9 }", "{ c: 9, b: { d: 1 } }", "b.d", "{ b: { d: 1 }, /* mine */ c: 9 }"),
+    ("{\n  c: 9, // mine\n}", "{ c: 9, b: 4 }", "b", "{\n  b: 4,\n  c: 9, // mine\n}"),
+    ("{ }", "{ b: 4 }", "b", "{ b: 4  }"),
+    ("{ a: { disk: {} } }", '{ a: { grpc: { b: ["x"] } } }', "a.grpc.b[0]", '{ a: { grpc: { b: ["x"] } } }'),
+    ("{ a: { own: 1 } }", "{ a: { c: 2, b: 4 } }", "a.b", "{ a: { b: 4, own: 1 } }"),
+    (
+        '[{ name: "own" }, { name: "CAS", b: 1 }]',
+        '[{ name: "CAS", b: 2 }, { name: "AC" }]',
+        "[1].b",
+        '[{ name: "own" }, { name: "CAS", b: 2 }]',
+    ),
+    ("[1, 2]", "[1, 2, 3]", "[2]", "[1, 2, 3]"),
+    ("[]", "[3]", "[0]", "[3]"),
+    ("{ b: '}' }", '{ b: "{" }', "b", '{ b: "{" }'),
+    ("{", "{}", "b", None),
+]
+
+
+def test_a_limit_makes_no_store_anew() -> None:
+    text, ours = "{ disk: { own: 1 } }", "{ grpc: { disk: { b: 2 } } }"
+    assert restored(text, ours, lambda path: path.endswith("b")) == ours
+    assert restored(text, ours, lambda path: path.endswith("b"), kinds=False) == text
+
+
+@pytest.mark.parametrize(("text", "ours", "path", "after"), RESTORED, ids=range(len(RESTORED)))
+def test_as_little_as_is_needed_is_brought_back_by_its_config_path(
+    text: str, ours: str, path: str, after: str | None
+) -> None:
+    assert restored(text, ours, lambda one: one == path) == after
+
+
+def test_a_mistyped_key_brings_back_its_store_and_leaves_the_others() -> None:
+    ours = '[{ name: "A", memory: { b: 1 } }, { name: "B", noop: {} }]'
+    text = ours.replace("memory", "memmory").replace("noop: {}", "noop: { mine: 1 }")
+    facts = recorded.Config("cas.json5", text, ours, ["[0].memmory", WHOLE])
+    [change] = repairs.every()["recorded"].plan(facts)
+    assert isinstance(change, Rewritten)
+    assert change.texts[-1] == ours.replace("noop: {}", "noop: { mine: 1 }")
 
 
 FILE, OTHER = Rewritten("/c/cas.json5", ("a", "b")), Rewritten("/c/worker-1.json5", ("a", "b"))
@@ -177,5 +276,14 @@ def test_every_repair_says_what_it_does_and_why_that_is_safe() -> None:
 
 def test_every_remedy_of_a_finding_is_a_repair() -> None:
     named = {remedy.repair for judge, facts, _, _ in CASES for found in judge(facts) for remedy in found.remedies}
-    assert named <= set(repairs.every())
-    assert {"start_parts", "restart_parts", "uncordon", "empty_blob", "recorded"} <= named
+    assert named == set(repairs.every()) - {"lint_edits"}, "those of the linter come from its rules"
+
+
+@pytest.mark.parametrize("check", every_check().values(), ids=every_check())
+def test_a_check_tells_which_repairs_its_findings_have_or_why_a_person_must_mend_them(check: Check) -> None:
+    found = [one for judge, facts, _, _ in CASES if judge == check.judge for one in judge(facts)]
+    bad = [one for one in found if one.verdict in (Verdict.FAILED, Verdict.WARNING)]
+    named = {remedy.repair for one in bad for remedy in one.remedies}
+    assert named == set(check.repairs) or check.judge is judge_configs
+    assert check.by_hand or all(one.remedies for one in bad)
+    assert check.by_hand or check.repairs

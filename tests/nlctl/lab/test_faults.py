@@ -1,4 +1,7 @@
-"""The doctor's acceptance: each fault is put into one lab for real, and the doctor must name it and nothing else."""
+"""The doctor's acceptance: each fault is put into one lab for real.
+
+The doctor must name it and nothing else, and take away what it can so that it finds nothing more; and back again.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +50,30 @@ def answers(
     return findings, cause
 
 
+def mended(lab: Cli, asked: dict[str, Any]) -> set[str]:
+    """Let the doctor mend what it was asked about, and take that back; the repairs that it made.
+
+    A cluster is well then; a blob that is gone is left to its client.
+    """
+    _, *words = asked["command"]
+    fixed = lab(*words, "--fix", "--yes", "-o", "json", code=None, **asked["environment"])
+    done = valid(fixed.document)["item"]
+    assert all(one["is_well"] for one in done["mends"]), fixed.err
+    if "object" not in words:
+        assert (fixed.code, done["left"]) == (0, []), fixed.out
+    undone = valid(lab("doctor", "undo", done["id"], "--yes", "-o", "json").document)["item"]
+    assert undone["undone"] == [
+        {"kind": one["kind"], "undoes": one["undoes"]} for one in reversed(done["changes"]) if one["undoes"]
+    ]
+    return {repair for one in done["mends"] for repair in one["repairs"]}
+
+
+OF_THE_PAST = ("evicted-blob", "hurried-store", "config-changed", "left-process", "no-empty-blob")
+"""Nothing brings these back: evictions were of the config before the restart, processes ended, a blob is there."""
+
+
 @pytest.mark.parametrize("name", every())
-def test_the_doctor_names_each_fault_and_nothing_else(lab: Cli, name: str) -> None:
+def test_the_doctor_names_each_fault_and_nothing_else_and_mends_what_it_can(lab: Cli, name: str) -> None:
     """Statements 44 to 46."""
     fault = every()[name]
     broken = valid(lab("lab", "break", name, "-o", "json").document)["item"]
@@ -57,18 +82,13 @@ def test_the_doctor_names_each_fault_and_nothing_else(lab: Cli, name: str) -> No
             {(fault.check, str(fault.status))} if fault.check else set(),
             str(fault.cause) if fault.cause else None,
         )
+        if fault.mended_by:
+            assert mended(lab, broken["ask"][0]) == set(fault.mended_by)
+            again = [*broken["ask"][0]["command"], *(["--check", fault.check] if fault.check else [])]
+            assert any(answers(lab, [{**broken["ask"][0], "command": again}], fault)) or name in OF_THE_PAST
     finally:
         restored = valid(lab("lab", "restore", "-o", "json").document)["item"]
     assert restored["fault"] == name
-
-
-def test_the_empty_blob_is_uploaded_to_a_server_that_lacks_it(lab: Cli) -> None:
-    [asked] = valid(lab("lab", "break", "no-empty-blob", "-o", "json").document)["item"]["ask"]
-    try:
-        lab(*asked["command"][1:], "--fix", "--yes")
-        assert answers(lab, [asked]) == (set(), None)
-    finally:
-        lab("lab", "restore")
 
 
 def test_what_a_killed_command_broke_is_restored(lab: Cli) -> None:
