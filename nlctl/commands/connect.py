@@ -24,7 +24,7 @@ Exit status: 0 shown, 2 no such client, 4 no cluster is running
 
 def command(
     ctx: typer.Context,
-    client: Annotated[str, typer.Argument(help="bazel, buck2, recc, pants, buildstream, reclient or siso.")],
+    client: Annotated[str, typer.Argument(help="bazel, buck2, recc, pants, buildstream, reclient, siso or moon.")],
     name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "",
 ) -> int:
     """Show the exact flags, variables or file that make a client use this cluster, or the server of --endpoint."""

@@ -17,6 +17,15 @@ REAL = Path(__file__).parents[2] / ".venv/real"
 BUILDBOX = Path(os.environ.get("BUILDBOX", REAL / "buildbox"))
 
 
+@pytest.fixture(scope="session")
+def moon() -> Path:
+    """The program moon."""
+    packages = REAL / "moon/node_modules/@moonrepo"
+    found = next(packages.glob("core-linux-*/moon"), None)
+    assert found is not None, f"moon is not in {packages}: run `make test-real`"
+    return found
+
+
 @pytest.fixture(scope="session", autouse=True)
 def isolated() -> None:
     isolation.enter()

@@ -64,3 +64,33 @@ def test_buildstream_builds_with_exactly_this_file(buildstream: Path, tmp_path: 
         assert "Waiting for the remote build to complete" in said
         assert "Pushed artifact" in said
         assert (machine.checkout("shout.bst", tmp_path / "out") / "share/shout.txt").read_text() == WORDS.upper()
+
+
+def test_moon_takes_from_the_cache_what_another_checkout_built_with_exactly_this_section(
+    home: Path, moon: Path, tmp_path: Path
+) -> None:
+    told = nlctl(home, "connect", "moon")["item"]
+    said = []
+    for checkout in (tmp_path / "here", tmp_path / "there"):
+        (checkout / "app").mkdir(parents=True)
+        (checkout / ".moon").mkdir()
+        (checkout / told["file"]).write_text(f"projects: [app]\ntelemetry: false\n{told['text']}")
+        (checkout / "app/in").write_text("the same")
+        (checkout / "app/moon.yml").write_text(
+            "tasks: {build: {command: 'cp /proc/sys/kernel/random/uuid out', inputs: [in], outputs: [out]}}\n"
+        )
+        git = ["git", "-C", checkout, "-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run([*git, "init", "--quiet"], check=True)
+        subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message", "begin"], check=True)
+        ran = subprocess.run(
+            [moon, *shlex.split(told["command"])[1:]],
+            cwd=checkout,
+            env={**os.environ, "HOME": str(tmp_path), "MOON_HOME": str(tmp_path / "moon"), "CI": "1"},
+            capture_output=True,
+            text=True,
+        )
+        assert ran.returncode == 0, ran.stderr
+        said.append(ran.stdout + ran.stderr)
+    assert "cached from remote" not in said[0]
+    assert "cached from remote" in said[1]
+    assert (tmp_path / "here/app/out").read_text() == (tmp_path / "there/app/out").read_text()
