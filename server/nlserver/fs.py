@@ -28,6 +28,9 @@ _FICLONE: Final = 0x40049409
 _COPY_BYTES: Final = 8 << 20
 _NEXT_TO_NOTHING: Final = 32 << 10
 _SYNC_FILE_RANGE_WRITE: Final = 2
+# linux/magic.h: tmpfs and ramfs.
+_MEMORY_FILE_SYSTEMS: Final = frozenset({0x01021994, 0x858458F6})
+_fstatfs = getattr(ctypes.CDLL(None), "fstatfs", None)
 _sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)
 if _sync_file_range is not None:
     _sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
@@ -131,6 +134,12 @@ def is_full(found: os.statvfs_result, *, as_root: bool) -> bool:
     """
     blocks, files = (found.f_bfree, found.f_ffree) if as_root else (found.f_bavail, found.f_favail)
     return (found.f_blocks > 0 and blocks * found.f_frsize < _NEXT_TO_NOTHING) or (found.f_files > 0 and files == 0)
+
+
+def in_memory(fd: int) -> bool:
+    """Whether the file system of an open file keeps it in memory alone."""
+    found = (ctypes.c_long * 64)()
+    return _fstatfs is not None and _fstatfs(fd, found) == 0 and found[0] in _MEMORY_FILE_SYSTEMS
 
 
 def write_all(fd: int, parts: Sequence[bytes | memoryview], retry: Callable[[int], bool] = lambda left: False) -> None:

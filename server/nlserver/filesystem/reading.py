@@ -16,7 +16,7 @@ class Reader:
 
     def __init__(self, chunk_bytes: int) -> None:
         self._chunk_bytes = chunk_bytes
-        self._can_read_now = hasattr(os, "RWF_NOWAIT")
+        self._flags = getattr(os, "RWF_NOWAIT", None)
 
     async def pieces(self, fd: int, start: int, end: int) -> AsyncGenerator[bytes, None]:
         """Bytes [start, end) of a file. The descriptor may be closed once this generator has ended or was closed."""
@@ -53,15 +53,16 @@ class Reader:
 
     def _now(self, fd: int, start: int, size: int) -> bytes | None:
         """All these bytes if they are in the page cache; None when a disk would have to be waited for."""
-        if not self._can_read_now:
+        if self._flags is None:
             return None
         data = bytearray(size)
         try:
-            got = os.preadv(fd, [data], start, os.RWF_NOWAIT)
+            got = os.preadv(fd, [data], start, self._flags)
         except BlockingIOError:
             return None
         except OSError:
-            # tmpfs and some others do not know the flag; a real failure comes again in the thread.
-            self._can_read_now = False
+            # Some file systems do not know the flag, and need none where memory is all they have. A real failure comes
+            # again in the thread.
+            self._flags = 0 if self._flags and fs.in_memory(fd) else None
             return None
         return bytes(data) if got == size else None
