@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing, closing
 from pathlib import Path
 
@@ -18,8 +18,8 @@ def keep(path: Path, chunks: Iterable[bytes | memoryview]) -> None:
             write_all(fd, (chunk,))
 
 
-async def keep_all(path: Path, chunks: AsyncGenerator[bytes, None]) -> None:
-    """Write a file from a stream, whole or not at all. Raises Error, and what the stream raises."""
+async def keep_all(path: Path, chunks: AsyncGenerator[bytes, None], seen: Callable[[bytes], object]) -> None:
+    """Write a file from a stream, whole or not at all; `seen` is told of each chunk. Raises Error, and the stream's."""
     from nlserver.fs import in_thread, write_all
     from nlserver.reapi.outputs import Place
 
@@ -27,3 +27,4 @@ async def keep_all(path: Path, chunks: AsyncGenerator[bytes, None]) -> None:
         async with aclosing(chunks):
             async for chunk in chunks:
                 await in_thread(write_all, fd, (chunk,))
+                seen(chunk)

@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from nlserver.reapi.digest import Digest, Function
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from nlserver.reapi.client import Client
 
     from nlctl.decoded import Decoded
+
+C = TypeVar("C", bytes, memoryview)
 
 EPILOG = """\b
 Examples:
@@ -81,6 +83,8 @@ class _Asked:
     ) -> None:
         self._session, self._ui = session, session.ui
         self._wanted, self._form, self._out, self._span, self._tier = wanted, form, out, span, tier
+        self._size_bytes = wanted.size_bytes if span is None else span[1]
+        self._written_bytes = 0
 
     def fetched(self) -> bool:
         """Write a file the short way, where there is one; False for everything else, nothing is written then."""
@@ -91,8 +95,9 @@ class _Asked:
         if self._out is None or not plain or not reading.is_near(target := self._session.target()):
             return False
         try:
-            keep(self._out, reading.chunks(target, self._wanted))
+            keep(self._out, map(self._counted, reading.chunks(target, self._wanted)))
         except reading.Unread:
+            self._written_bytes = 0
             return False
         self._told(self._out)
         return True
@@ -182,18 +187,20 @@ class _Asked:
         self._ui.raw(data)
 
     async def _to_file(self, remote: Client, out: Path) -> None:
-        if self._span is None and not self._tier:
-            await remote.download(self._wanted, out)
-        else:
-            from nlctl.files import keep_all
+        from nlctl.files import keep_all
 
-            await keep_all(out, self._chunks(remote))
+        await keep_all(out, self._chunks(remote), self._counted)
         self._told(out)
 
+    def _counted(self, chunk: C) -> C:
+        self._written_bytes += len(chunk)
+        self._ui.waiting(f"{human_bytes(self._written_bytes)} of {human_bytes(self._size_bytes)}")
+        return chunk
+
     def _told(self, out: Path) -> None:
-        size = self._wanted.size_bytes if self._span is None else self._span[1]
+        self._ui.waiting("")
         proof = "digest verified" if self._span is None else "a part, which no digest verifies"
-        self._ui.say(f"wrote {out} ({human_bytes(size)}, {proof})")
+        self._ui.say(f"wrote {out} ({human_bytes(self._size_bytes)}, {proof})")
         self._document(form=None, content=None)
 
     def _document(self, *, form: str | None, content: Any) -> None:

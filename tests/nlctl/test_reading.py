@@ -13,6 +13,7 @@ from nlctl.session import Target
 from nlctl.wire import field
 from tests.nlctl.answering import DATA, END_HEADERS, END_STREAM, HEADERS, PADDED, PING, answering, frame, prefixed
 from tests.nlctl.conftest import Cli, items
+from tests.nlctl.screens import on_terminal
 
 HALF = b"half a blob, "
 BLOB = of(2 * HALF)
@@ -77,6 +78,10 @@ def test_a_blob_larger_than_the_window_is_as_it_was(cluster: Cli, tmp_path: Path
     name = cluster("cas", "put", "-q", str(tmp_path / "big")).out.strip()
     assert "digest verified" in cluster("cas", "get", name, "-O", str(tmp_path / "out")).err
     assert (tmp_path / "out").read_bytes() == data
+    with on_terminal(cluster, "cas", "get", name, "-O", str(tmp_path / "out")) as screen:
+        assert screen.end() == 0
+    assert b"of 41.9 MB" in screen.written
+    assert "of 41.9 MB" not in screen.text
     # And this is the way it came.
     [bare] = items(cluster, "context", "ls")
     assert b"".join(map(bytes, chunks(near(bare["cas"]), of(data)))) == data
