@@ -144,7 +144,7 @@ class ProcessFacts:
 class PartFacts:
     """What a server says of itself. `ahead_seconds` is by how much its clock is ahead of ours at least, below 0 when it
     is behind; None of a server that does not tell. `found_results` and `missed_results` count what its action cache was
-    asked for since it started.
+    asked for since it started, `sent_bytes` what went out to all who called.
     """
 
     version: str
@@ -154,6 +154,8 @@ class PartFacts:
     ahead_seconds: float | None
     found_results: int = 0
     missed_results: int = 0
+    sent_bytes: int = 0
+    listeners: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,8 @@ def part(endpoint: str) -> PartFacts:
         ahead,
         said.counters.found_results,
         said.counters.missed_results,
+        said.counters.sent_bytes,
+        list(said.listeners),
     )
 
 

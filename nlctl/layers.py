@@ -68,6 +68,10 @@ class Layer:
         return f"{self.part}:{self.path}"
 
 
+FAST: Final = "/fast"
+"""How the path of a fast tier ends: what it gives up is still in the slow one beside it."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """One value of a listing; `used` is seconds since 1970."""

@@ -83,6 +83,18 @@ class Site:
         running = [one for one in await self.reports() if one.pid is not None and one.state != STOPPED]
         return {one.name: self.ledger.admin_socket(one.name) for one in running}
 
+    async def nearby(self) -> dict[str, Path]:
+        """The sockets of the cluster; of a server elsewhere, those that this user's servers on this machine have.
+
+        Whether the latter have to do with what is examined is for the caller to see.
+        """
+        if self._ledger is not None:
+            return await self.sockets()
+        from nlserver.unix_listener import default_path
+
+        folder = default_path(self.environment).parent
+        return {f"pid {one.stem}": one for one in await asyncio.to_thread(lambda: sorted(folder.glob("*.sock")))}
+
     async def parts(self) -> dict[str, PartFacts]:
         """What each part that answers says of itself. Raises NotHere."""
         sockets = await self.sockets()

@@ -343,11 +343,16 @@ class Lab:
 
     def run(self, *command: str, inputs: Path) -> None:
         """Run an action on some worker."""
+        self.run_each([(command, inputs)])
+
+    def run_each(self, actions: Iterable[tuple[Sequence[str], Path]]) -> None:
+        """Run commands with their input roots, one after the other."""
         from nlctl.remote import client
 
         async def perform() -> None:
             async with client(self.target) as remote:
-                await remote.run(command, input_root=inputs)
+                for command, inputs in actions:
+                    await remote.run(command, input_root=inputs)
 
         self._session.wait_for(perform())
 

@@ -40,7 +40,9 @@ class Site:
 
 
 @contextmanager
-def seed(scratch: Path, workers: int, cas_of_workers: str = "cas") -> Iterator[Site]:
+def seed(
+    scratch: Path, workers: int, cas_of_workers: str = "cas", worker_config: Path = HERE / "seed/worker.json5"
+) -> Iterator[Site]:
     """The guide's three configs, unchanged: a CAS, a scheduler and so many workers that share one volume.
 
     `cas_of_workers` is the CAS_ENDPOINT that workers are given: `other-cas` is a name of the address ::1.
@@ -54,8 +56,8 @@ def seed(scratch: Path, workers: int, cas_of_workers: str = "cas") -> Iterator[S
         (scratch / "home/data-worker-test").mkdir()
         stack.enter_context(isolation.bound(volume, _WORKER_HOME / "data-worker-test"))
 
-        def part(name: str, config: str, ready: str, work: Path | None = None) -> Part:
-            line, environment = [*command, name, str(HERE / "seed" / config)], _ENVIRONMENT
+        def part(name: str, config: Path, ready: str, work: Path | None = None) -> Part:
+            line, environment = [*command, name, str(config)], _ENVIRONMENT
             if work is not None:
                 line = isolation.binding(work, _WORKER_HOME / "work", line)
                 environment = {**environment, "CAS_ENDPOINT": cas_of_workers}
@@ -63,10 +65,10 @@ def seed(scratch: Path, workers: int, cas_of_workers: str = "cas") -> Iterator[S
             started.wait_for(ready)
             return started
 
-        cas = part("cas", "cas.json5", "Ready, listening on")
-        scheduler = part("scheduler", "scheduler.json5", "Ready, listening on")
+        cas = part("cas", HERE / "seed/cas.json5", "Ready, listening on")
+        scheduler = part("scheduler", HERE / "seed/scheduler.json5", "Ready, listening on")
         names = [f"worker-{number + 1}" for number in range(workers)]
-        running = [part(name, "worker.json5", "Connected to scheduler", scratch / name) for name in names]
+        running = [part(name, worker_config, "Connected to scheduler", scratch / name) for name in names]
         scheduler.wait_for("Worker registered", workers)
         yield Site(
             cas,

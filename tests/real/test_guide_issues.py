@@ -17,6 +17,9 @@ from tests.real.programs import Part, program
 
 pytestmark = pytest.mark.real
 LIMIT = 240.0
+TURNS = 3
+FAST_BYTES = 8_000_000
+"""More than the inputs of one action, and less than those of two."""
 
 
 class Nlctl:
@@ -28,7 +31,7 @@ class Nlctl:
 
     def __call__(self, *words: str) -> Any:
         ran = subprocess.run(
-            [program("nlctl"), *words, "-o", "json"],
+            [program("nlctl"), "-o", "json", *words],
             env=self._environment,
             capture_output=True,
             timeout=LIMIT,
@@ -39,8 +42,14 @@ class Nlctl:
 
     def bad(self) -> list[Mapping[str, Any]]:
         """What `nlctl doctor` finds that is not well, apart from what the guide's own configs lack."""
-        found = self("doctor", "execution", "cas", "ac")["items"]
+        found = self("doctor", "execution", "cas", "ac", "storage")["items"]
         return [row for row in found if row["status"] in ("failed", "warning", "unknown")]
+
+    def works(self, folder: Path) -> None:
+        """Run actions by turns, of which each uses inputs that the one before does not."""
+        for turn in range(TURNS):
+            for name in ("one", "other"):
+                self("run", "--input", str(folder / name), "--", "/bin/echo", str(turn))
 
 
 @contextmanager
@@ -77,3 +86,38 @@ def test_workers_that_receive_no_jobs_are_looked_for_where_the_guide_looks(tmp_p
     assert (found["id"], found["status"]) == ("NLD-EXE-01", "warning")
     assert any("Connected to scheduler" in one["text"] for one in found["fix"])
     assert any("platform_properties" in one["text"] for one in found["fix"])
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Those of two actions; and nobody else's servers are in reach."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    for name in ("one", "other"):
+        folder = tmp_path / "inputs" / name
+        folder.mkdir(parents=True)
+        for number in range(6):
+            (folder / str(number)).write_bytes(os.urandom(FAST_BYTES // 8))
+    return tmp_path / "inputs"
+
+
+def test_a_cas_with_too_much_to_do_has_workers_whose_fast_stores_are_too_small(tmp_path: Path, inputs: Path) -> None:
+    """The guide: `CAS server becomes bottleneck`, and max_bytes of the fast store, increased to 50 GB."""
+    config = tmp_path / "worker.json5"
+    text = (sites.HERE / "seed/worker.json5").read_text()
+    config.write_text(text.replace("max_bytes: 10000000000, // 10GB", f"max_bytes: {FAST_BYTES},"))
+    with sites.seed(tmp_path, 2, worker_config=config):
+        nlctl = Nlctl(tmp_path)
+        nlctl.works(inputs)
+        [found] = nlctl.bad()
+    assert (found["id"], found["status"]) == ("NLD-STO-07", "warning")
+    assert found["what"].startswith("the CAS sends the same blobs again and again to pid ")
+    assert {one["name"] for one in found["evidence"]} >= {"of them again", "sent by the CAS"}
+    assert "eviction_policy, max_bytes: 50000000000" in found["fix"][0]["text"]
+
+
+def test_fast_stores_of_the_size_that_the_guide_has_keep_what_workers_use(tmp_path: Path, inputs: Path) -> None:
+    with sites.seed(tmp_path, 2):
+        nlctl = Nlctl(tmp_path)
+        nlctl.works(inputs)
+        [found] = nlctl("doctor", "--check", "NLD-STO-07")["items"][-1:]
+    assert (found["id"], found["status"]) == ("NLD-STO-07", "ok")

@@ -15,6 +15,7 @@ from nlctl.doctor.checks.storage import evictions_since
 from nlctl.doctor.finding import LIMITS, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
+from nlctl.layers import FAST
 from nlctl.registry import Level
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ async def _promise(site: Site) -> Promise:
 
 
 def _is_fast(layer: Layer) -> bool:
-    return layer.can_list and layer.path.endswith("/fast") and "cas" in layer.roles and "content_path" in layer.facts
+    return layer.can_list and layer.path.endswith(FAST) and "cas" in layer.roles and "content_path" in layer.facts
 
 
 def judge_promise(promise: Promise) -> Iterable[Finding]:
@@ -180,7 +181,9 @@ class Turnover(NamedTuple):
 
 async def _turnovers(site: Site) -> Sequence[Turnover]:
     sockets = await site.sockets()
-    known = [one for one in await site.layers() if one.max_bytes and one.size_bytes is not None]
+    counted = [one for one in await site.layers() if one.max_bytes and one.size_bytes is not None]
+    # What a fast tier gives up is not lost: NLD-STO-07 tells what that costs.
+    known = [one for one in counted if not one.path.endswith(FAST)]
     parts, since = {one.part for one in known}, await evictions_since(site)
     evicted = await asyncio.gather(*(asyncio.to_thread(_evicted, str(sockets[part]), since[part]) for part in parts))
     by_part = dict(zip(parts, evicted, strict=True))

@@ -20,6 +20,8 @@ _STRANGER_BYTES: Final = 300 << 20
 _MIB: Final = 1 << 20
 _BLOBS: Final = 200
 _SMALL_BLOB: Final = 100
+_TIER_MIB: Final = 8
+_TURNS: Final = 3
 _ROOM_MIB: Final = 40
 _UNUSED_SECONDS: Final = 7200.0
 
@@ -84,6 +86,22 @@ def _emptied(lab: Lab) -> None:
     lab.known(*digests)
     for one in digests:
         lab.blob(one).unlink()
+
+
+def _thrashing(lab: Lab) -> None:
+    """Two actions in turn, whose inputs fit into the fast tier one at a time."""
+    tier = f"{lab.ledger.data}/{secrets.token_hex(4)}/"
+    for part in ("worker-1", "worker-2"):
+        lab.edit(part, f"{lab.ledger.data}/workers/", tier)
+        lab.edit(part, 'max_bytes: "2gb"', f'max_bytes: "{_TIER_MIB}mb"')
+    lab.apply()
+    lab.registered()
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        folders = [Path(one), Path(other)]
+        for folder in folders:
+            for number in range(_TIER_MIB * 3 // 4):
+                (folder / str(number)).write_bytes(secrets.token_bytes(_MIB))
+        lab.run_each((("/bin/echo", str(turn)), folder) for turn in range(_TURNS) for folder in folders)
 
 
 def _instead(lab: Lab, *names: str) -> None:
@@ -152,6 +170,16 @@ FAULTS: Final = (
         _emptied,
         "NLD-STO-04",
         mended_by=("blob", "restart_parts"),
+    ),
+    Injection(
+        "small-tier",
+        "fast tiers are too small",
+        f"The fast tier of the workers keeps {_TIER_MIB} MB, and two actions in turn use more than that: the CAS sends "
+        "their inputs again and again.",
+        _thrashing,
+        "NLD-STO-07",
+        Verdict.WARNING,
+        mended_by=("recorded",),
     ),
     Injection(
         "hurried-store",

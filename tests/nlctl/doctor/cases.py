@@ -13,6 +13,7 @@ from nlctl.admin import HealthFacts, OperationFacts, PartFacts, ProcessFacts, Wo
 from nlctl.doctor.checks import (
     attempts,
     dangling,
+    fast_tiers,
     forms,
     hygiene,
     limits,
@@ -52,6 +53,11 @@ def reached(*steps: network.Step, refusal: str = "", elsewhere: tuple[str, ...] 
 
 def running(*executing: OperationFacts, lost: tuple[OperationFacts, ...] = ()) -> attempts.Running:
     return attempts.Running([], executing, lost, NOW)
+
+
+def tier(again_bytes: int, max_bytes: int = 100) -> fast_tiers.Tiers:
+    one = fast_tiers.Tier(["worker-1:CAS/fast"], "/fast", max_bytes, 9, 4, again_bytes)
+    return fast_tiers.Tiers([one], 1000)
 
 
 def store(evicted: int, size: int = 10) -> list[samples.Turnover]:
@@ -108,6 +114,9 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (attempts.judge_ends, running(RUNS), Verdict.OK, ""),
     (attempts.judge_ends, running(replace(RUNS, since=NOW - 7200)), Verdict.WARNING, "2.0 h"),
     (attempts.judge_ends, running(RUNS, lost=(RUNS,)), Verdict.FAILED, "not connected"),
+    (fast_tiers.judge_tiers, tier(50), Verdict.OK, "1 fast tiers hold"),
+    (fast_tiers.judge_tiers, tier(9, max_bytes=0), Verdict.OK, ""),
+    (fast_tiers.judge_tiers, tier(51), Verdict.WARNING, "again and again to worker-1:CAS/fast"),
     (samples.judge_bytes, samples.Sample("cas:CAS", 9), Verdict.OK, ""),
     (samples.judge_bytes, samples.Sample("cas:CAS", 9, ["aa/64"]), Verdict.FAILED, "1 of 9 sampled blobs"),
     (samples.judge_promise, samples.Promise(9), Verdict.OK, ""),

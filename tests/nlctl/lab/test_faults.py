@@ -68,7 +68,7 @@ def mended(lab: Cli, asked: dict[str, Any]) -> set[str]:
     return {repair for one in done["mends"] for repair in one["repairs"]}
 
 
-OF_THE_PAST = ("evicted-blob", "hurried-store", "config-changed", "left-process", "no-empty-blob")
+OF_THE_PAST = ("evicted-blob", "hurried-store", "small-tier", "config-changed", "left-process", "no-empty-blob")
 """Nothing brings these back: evictions were of the config before the restart, processes ended, a blob is there."""
 
 
