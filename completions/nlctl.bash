@@ -71,7 +71,7 @@ _nlctl_options() {
         'ac diff') REPLY='--times --blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'ac get') REPLY='-O --out --from --blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'ac check') REPLY='--blake3 -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
-        'doctor') REPLY='--check --skip --list --strict -w --watch --every --report --fix -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'doctor') REPLY='--check --skip --list --strict -w --watch --every --report --fix -n --dry-run --waits --runs --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor action') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor bazel') REPLY='--name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor config') REPLY='--strict --format --for --set --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -217,6 +217,8 @@ _nlctl_value() {
         'doctor --skip') REPLY='?' ;;
         'doctor --every') REPLY='?' ;;
         'doctor --report') REPLY='files' ;;
+        'doctor --waits') REPLY='?' ;;
+        'doctor --runs') REPLY='?' ;;
         'doctor --name') REPLY='@contexts' ;;
         'doctor action --name') REPLY='@contexts' ;;
         'doctor bazel --name') REPLY='@contexts' ;;

@@ -67,7 +67,7 @@ $nlctlOptions = @{
     'ac diff' = [ordered]@{ '--times' = 'Compare workers and times, too.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
     'ac get' = [ordered]@{ '-O' = 'Write the serialised result here.'; '--out' = 'Write the serialised result here.'; '--from' = 'Ask this layer alone: PART:STORE/LAYER.'; '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
     'ac check' = [ordered]@{ '--blake3' = 'Hashes are BLAKE3 where the text does not say.' }
-    'doctor' = [ordered]@{ '--check' = 'Only this check, and what it builds on.'; '--skip' = 'Leave this check or area out.'; '--list' = 'List the checks and run none.'; '--strict' = 'Warnings count as failures.'; '-w' = 'Look again and again; q or Ctrl-C ends it.'; '--watch' = 'Look again and again; q or Ctrl-C ends it.'; '--every' = 'With --watch: the pause between two looks. [default: 10s]'; '--report' = 'Also write everything into this file: .html or .md.'; '--fix' = 'Mend what can safely be mended, after showing it.'; '-n' = 'With --fix: only show it.'; '--dry-run' = 'With --fix: only show it.'; '--name' = 'Which cluster; the latest one.' }
+    'doctor' = [ordered]@{ '--check' = 'Only this check, and what it builds on.'; '--skip' = 'Leave this check or area out.'; '--list' = 'List the checks and run none.'; '--strict' = 'Warnings count as failures.'; '-w' = 'Look again and again; q or Ctrl-C ends it.'; '--watch' = 'Look again and again; q or Ctrl-C ends it.'; '--every' = 'With --watch: the pause between two looks. [default: 10s]'; '--report' = 'Also write everything into this file: .html or .md.'; '--fix' = 'Mend what can safely be mended, after showing it.'; '-n' = 'With --fix: only show it.'; '--dry-run' = 'With --fix: only show it.'; '--waits' = 'How long an operation may wait for a worker. [default: 5m]'; '--runs' = 'How long one may run. [default: 1h]'; '--name' = 'Which cluster; the latest one.' }
     'doctor action' = [ordered]@{ '--name' = 'Which cluster; the latest one.' }
     'doctor bazel' = [ordered]@{ '--name' = 'Which cluster; the latest one.' }
     'doctor config' = [ordered]@{ '--strict' = 'Warnings are failures.'; '--format' = 'text, github (annotations) or sarif. [default: text]'; '--for' = 'nlserver, or nativelink for its stricter rules. [default: nlserver]'; '--set' = 'NAME=VALUE, as in the environment.'; '--name' = 'Which cluster; the latest one.' }
@@ -214,6 +214,8 @@ $nlctlValues = @{
     'doctor --skip' = '?'
     'doctor --every' = '?'
     'doctor --report' = 'files'
+    'doctor --waits' = '?'
+    'doctor --runs' = '?'
     'doctor --name' = '@contexts'
     'doctor action --name' = '@contexts'
     'doctor bazel --name' = '@contexts'

@@ -72,7 +72,7 @@ _nlctl_own() {
         'ac diff') found=('--times:Compare workers and times, too.' '--blake3:Hashes are BLAKE3 where the text does not say.') ;;
         'ac get') found=('-O:Write the serialised result here.' '--out:Write the serialised result here.' '--from:Ask this layer alone: PART:STORE/LAYER.' '--blake3:Hashes are BLAKE3 where the text does not say.') ;;
         'ac check') found=('--blake3:Hashes are BLAKE3 where the text does not say.') ;;
-        'doctor') found=('--check:Only this check, and what it builds on.' '--skip:Leave this check or area out.' '--list:List the checks and run none.' '--strict:Warnings count as failures.' '-w:Look again and again; q or Ctrl-C ends it.' '--watch:Look again and again; q or Ctrl-C ends it.' '--every:With --watch: the pause between two looks. [default: 10s]' '--report:Also write everything into this file: .html or .md.' '--fix:Mend what can safely be mended, after showing it.' '-n:With --fix: only show it.' '--dry-run:With --fix: only show it.' '--name:Which cluster; the latest one.') ;;
+        'doctor') found=('--check:Only this check, and what it builds on.' '--skip:Leave this check or area out.' '--list:List the checks and run none.' '--strict:Warnings count as failures.' '-w:Look again and again; q or Ctrl-C ends it.' '--watch:Look again and again; q or Ctrl-C ends it.' '--every:With --watch: the pause between two looks. [default: 10s]' '--report:Also write everything into this file: .html or .md.' '--fix:Mend what can safely be mended, after showing it.' '-n:With --fix: only show it.' '--dry-run:With --fix: only show it.' '--waits:How long an operation may wait for a worker. [default: 5m]' '--runs:How long one may run. [default: 1h]' '--name:Which cluster; the latest one.') ;;
         'doctor action') found=('--name:Which cluster; the latest one.') ;;
         'doctor bazel') found=('--name:Which cluster; the latest one.') ;;
         'doctor config') found=('--strict:Warnings are failures.' '--format:text, github (annotations) or sarif. [default: text]' '--for:nlserver, or nativelink for its stricter rules. [default: nlserver]' '--set:NAME=VALUE, as in the environment.' '--name:Which cluster; the latest one.') ;;
@@ -222,6 +222,8 @@ _nlctl_value() {
         'doctor --skip') REPLY='?' ;;
         'doctor --every') REPLY='?' ;;
         'doctor --report') REPLY='files' ;;
+        'doctor --waits') REPLY='?' ;;
+        'doctor --runs') REPLY='?' ;;
         'doctor --name') REPLY='@contexts' ;;
         'doctor action --name') REPLY='@contexts' ;;
         'doctor bazel --name') REPLY='@contexts' ;;

@@ -63,6 +63,8 @@ def command(
     ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Mend what can safely be mended, after showing it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="With --fix: only show it.")] = False,
+    waits: Annotated[str, typer.Option(help="How long an operation may wait for a worker.", metavar="DUR")] = "5m",
+    runs: Annotated[str, typer.Option(help="How long one may run.", metavar="DUR")] = "1h",
     name: Annotated[str, typer.Option(help="Which cluster; the latest one.")] = "",
 ) -> int:
     """Examine a cluster or any server: what is wrong, the evidence, why, and the fix.
@@ -81,13 +83,14 @@ def command(
         return Exit.OK
     if watch and fix:
         raise _not_together()
+    patience = seconds(waits), seconds(runs)
     where = session.endpoint or f"context {session.chosen(name)}"
     if report is not None:
         _check_suffix(report)
 
     def look() -> tuple[list[Outcome], float]:
         begin = time.monotonic()
-        found = session.wait_for(_examined(session, chosen, name, tells=not watch))
+        found = session.wait_for(_examined(session, chosen, name, patience, tells=not watch))
         if report is not None:
             _keep(report, found, where, time.monotonic() - begin)
         return found, time.monotonic() - begin
@@ -152,9 +155,11 @@ def _chosen(areas: list[str] | tuple[str, ...], ids: list[str] | tuple[str, ...]
     return [one for one in closure(wanted, known) if one.id not in skip and one.area not in skip]
 
 
-async def _examined(session: Session, checks: list[Check], name: str, *, tells: bool) -> list[Outcome]:
+async def _examined(
+    session: Session, checks: list[Check], name: str, patience: tuple[float, float], *, tells: bool
+) -> list[Outcome]:
     from nlctl.doctor.examination import examine
-    from nlctl.doctor.site import opened
+    from nlctl.doctor.site import Patience, opened
 
     told = 0
 
@@ -164,7 +169,7 @@ async def _examined(session: Session, checks: list[Check], name: str, *, tells: 
         if tells:
             session.ui.waiting(f"{told} of {len(checks)} checks: {outcome.check.title}")
 
-    async with opened(session, name) as site:
+    async with opened(session, name, patience=Patience(*patience)) as site:
         return await examine(site, checks, tell)
 
 

@@ -40,13 +40,31 @@ class Folder(NamedTuple):
     path: str
 
 
+class Patience(NamedTuple):
+    """How long operations may wait, and run, before that is worth a word, in seconds."""
+
+    waits: float = 300.0
+    runs: float = 3600.0
+
+
+_PATIENCE: Final = Patience()
+
+
 class Site:
     """`ledger` is that of a cluster which nlctl runs on this machine, None for any other server."""
 
-    def __init__(self, target: Target, client: Client, ledger: Ledger | None, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        client: Client,
+        ledger: Ledger | None,
+        environment: Mapping[str, str],
+        patience: Patience = _PATIENCE,
+    ) -> None:
         self.target = target
         self.client = client
         self.environment = environment
+        self.patience = patience
         self.began = time.time()
         self._ledger = ledger
         self._asked: dict[str, asyncio.Task[Any]] = {}
@@ -145,14 +163,19 @@ class Site:
 
 
 @asynccontextmanager
-async def opened(session: Session, name: str = "", function: Function = Function.SHA256) -> AsyncIterator[Site]:
+async def opened(
+    session: Session,
+    name: str = "",
+    function: Function = Function.SHA256,
+    patience: Patience = _PATIENCE,
+) -> AsyncIterator[Site]:
     """What this invocation is about, also when it does not run now. Raises Fault when there is none."""
     from nlctl.remote import client
 
     target = session.recorded(name)
     ledger = session.ledger(name) if target.cluster else None
     async with client(target, function) as remote:
-        yield Site(target, remote, ledger, session.environment)
+        yield Site(target, remote, ledger, session.environment, patience)
 
 
 async def _asked(sockets: Mapping[str, Path]) -> dict[str, PartFacts]:

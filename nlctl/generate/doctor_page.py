@@ -104,7 +104,7 @@ which writes down how to undo each change before it is made.
 
 
 _UNCAUSED: Final = """
-Checks without a fault there:
+Checks and verdicts without a fault there:
 
 """
 
@@ -139,7 +139,7 @@ def fault_table(injections: Iterable[Injection]) -> str:
 
 
 def uncaused(reasons: Mapping[str, str]) -> str:
-    """One line for each check that no fault of the lab leads to, in Markdown."""
+    """One line for each check or verdict that no fault of the lab leads to, in Markdown."""
     return "\n".join(["| check | why |", "|---|---|", *(f"| {id_} | {why} |" for id_, why in reasons.items())]) + "\n"
 
 

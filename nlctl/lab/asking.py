@@ -42,7 +42,7 @@ class Question(NamedTuple):
 def questions(injection: Injection, clue: Clue, cluster: str) -> list[Question]:
     """`nlctl doctor` and `nlctl doctor object`, as far as each has something to say about this fault."""
     where = clue.flags if {"--endpoint", "-C"} & set(clue.flags) else ("-C", cluster, *clue.flags)
-    commands = [("nlctl", *where, "doctor")] if injection.check else []
+    commands = [("nlctl", *where, "doctor", *clue.options)] if injection.check else []
     if injection.cause:
         commands.append(("nlctl", *where, "doctor", "object", clue.text))
     return [Question(command, clue.environment, clue.folder) for command in commands]

@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 class Clue(NamedTuple):
     """What the doctor is told of a fault: a text that names a blob, global flags, variables of the shell.
 
-    `folder` is where it is asked, "" for anywhere.
+    `options` are those of `nlctl doctor`, `folder` is where it is asked, "" for anywhere.
     """
 
     text: str = ""
     flags: tuple[str, ...] = ()
     environment: Mapping[str, str] = {}
     folder: str = ""
+    options: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

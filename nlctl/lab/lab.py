@@ -237,11 +237,11 @@ class Lab:
         self._note(Uncordoned(self.admin, worker))
         admin.set_drain(self.admin, [worker], draining=True)
 
-    def ask_for(self, platform: str, *command: str, stage: str = "queued") -> None:
-        """Let a client wait for an action that asks for this property; returns when one is in this stage."""
+    def ask_for(self, platform: str, *command: str, stage: str = "queued", count: int = 1) -> None:
+        """Let a client wait for an action that asks for this property; returns when so many are in this stage."""
         self._note(Unqueued(self.admin))
         self.stand_in("run", str(self.target.cas), str(self.target.executor), platform, "--", *command)
-        self.until(lambda: admin.operations(self.admin, (stage,), 1)[0], f"the action is {stage}")
+        self.until(lambda: len(admin.operations(self.admin, (stage,), count)[0]) == count, f"the action is {stage}")
 
     def stand_in(self, *words: str) -> str:
         """Start a process of `stand_in`; what it says once it serves. Raises Fault DENIED with why it may not."""

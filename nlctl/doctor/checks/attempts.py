@@ -13,21 +13,25 @@ from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
+from nlctl.ui import human_span
 from nlctl.worker_ids import worker_name
 
 _MANY_ATTEMPTS: Final = 3
-_LONG_SECONDS: Final = 3600.0
 _AGAIN_SECONDS: Final = 1.0
 _MOST: Final = 1000
 
 
 class Running(NamedTuple):
-    """What waits and runs. `lost` are those that run on a worker which was not connected at two looks in turn."""
+    """What waits and runs, and how long one may run.
+
+    `lost` are those that run on a worker which was not connected at two looks in turn.
+    """
 
     waiting: Sequence[OperationFacts]
     executing: Sequence[OperationFacts]
     lost: Sequence[OperationFacts]
     now: float
+    most_seconds: float
 
 
 async def _running(site: Site) -> Running:
@@ -42,7 +46,7 @@ async def _running(site: Site) -> Running:
         still = {(one.id, one.worker) for one in again}
         known = {one.id for one in await asyncio.to_thread(workers, site.admin)}
         lost = [one for one in lost if (one.id, one.worker) in still and one.worker not in known]
-    return Running(seen.queued, executing, lost, time.time())
+    return Running(seen.queued, executing, lost, time.time(), site.patience.runs)
 
 
 def judge_attempts(running: Running) -> Iterable[Finding]:
@@ -74,11 +78,11 @@ def judge_ends(running: Running) -> Iterable[Finding]:
         end = fix("end it, the client asks again", "nlctl", "ops", "cancel", first.id)
         see = fix("see the log", "nlctl", "logs", "scheduler")
         return [Finding(Verdict.FAILED, what, "nobody is left who could tell how they end", evidence, (end, see))]
-    long = [one for one in running.executing if running.now - one.since > _LONG_SECONDS]
+    long = [one for one in running.executing if running.now - one.since > running.most_seconds]
     if long:
         first = long[0]
-        hours = (running.now - first.since) / 3600
-        what = f"{len(long)} operations run for more than an hour, the longest for {hours:.1f} h"
+        spent, most = (human_span(1000 * one) for one in (running.now - first.since, running.most_seconds))
+        what = f"{len(long)} operations run for more than {most}, the longest for {spent}"
         evidence = (Evidence(first.id, first.target or first.mnemonic or first.action.written, "ListOperations"),)
         remedies = (
             fix("see what it does", "nlctl", "ops", "show", first.id),
@@ -113,7 +117,7 @@ CHECKS: Final = (
         "what runs can end",
         Level.ADMIN,
         "the worker of each operation that runs, and for how long",
-        "failed: its worker is not connected; warning: more than an hour",
+        "failed: its worker is not connected; warning: more than an hour, or --runs",
         "`ops cancel`",
         _shared,
         judge_ends,

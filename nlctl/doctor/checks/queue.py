@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from nlctl.admin import OperationFacts, WorkerFacts
+from nlctl.admin import OperationFacts, WorkerFacts, explain, operations
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.checks.seats import declared_properties, values_of
 from nlctl.doctor.finding import PROPERTIES, Evidence, Finding, Remedy, Verdict, ok
@@ -16,20 +17,22 @@ from nlctl.doctor.site import Site
 from nlctl.faults import Fault, fix
 from nlctl.registry import Level
 
-_BUSY_SECONDS: Final = 300.0
 _WEDGED_SECONDS: Final = 30.0
+_MOST: Final = 1000
 
 
 class Queue(NamedTuple):
-    """The oldest that wait, how many they are in all, and whether a worker has nothing to do.
+    """The oldest that wait, how many they are in all, and who could take the oldest that can run at this moment.
 
-    `offers` tells of each property how the scheduler compares it and what workers offer.
+    `most_seconds` is how long one may wait while all are taken. `offers` tells of each property how the scheduler
+    compares it and what workers offer.
     """
 
     waiting: Sequence[OperationFacts]
     length: int
-    idle: Sequence[str]
+    free: Sequence[str]
     now: float
+    most_seconds: float
     offers: Mapping[str, str] = MappingProxyType({})
     parts: Sequence[str] = ()
     """The scheduler and its workers, where their configs are in reach."""
@@ -37,10 +40,31 @@ class Queue(NamedTuple):
 
 async def _queue(site: Site) -> Queue:
     seen = await site.overview()
-    idle = [one.name for one in seen.workers if not one.operations and one.state not in ("draining", "paused")]
     parts = ("scheduler", *(one.name for one in seen.workers)) if site.target.cluster else ()
     stuck = [one for one in seen.queued if one.unsatisfiable]
-    return Queue(seen.queued, seen.queue_length, idle, time.time(), await _offers(site, stuck, seen.workers), parts)
+    now, oldest = time.time(), _oldest(seen.queued)
+    free: Sequence[str] = ()
+    if oldest is not None and now - oldest.queued > _WEDGED_SECONDS:
+        free = await asyncio.to_thread(_free, site.admin, oldest.id)
+    offers = await _offers(site, stuck, seen.workers)
+    return Queue(seen.queued, seen.queue_length, free, now, site.patience.waits, offers, parts)
+
+
+def _oldest(waiting: Sequence[OperationFacts]) -> OperationFacts | None:
+    """The oldest that some worker could run."""
+    return min((one for one in waiting if not one.unsatisfiable), key=lambda one: one.queued, default=None)
+
+
+def _free(endpoint: str, operation: str) -> Sequence[str]:
+    """The workers that could take an operation at this moment, none where it has been taken."""
+    from nlserver.errors import Error
+
+    try:
+        found = [one.worker for one in explain(endpoint, operation).workers if one.verdict == "now"]
+        waiting, _ = operations(endpoint, ["queued"], _MOST)
+    except Error:
+        return ()
+    return found if any(one.id == operation for one in waiting) else ()
 
 
 async def _offers(site: Site, stuck: Sequence[OperationFacts], workers: Sequence[WorkerFacts]) -> Mapping[str, str]:
@@ -87,22 +111,21 @@ def judge_never(queue: Queue) -> Iterable[Finding]:
 
 def judge_waiting(queue: Queue) -> Iterable[Finding]:
     """Whether what could run waits too long."""
-    could = [one for one in queue.waiting if not one.unsatisfiable]
-    oldest = min(could, key=lambda one: one.queued, default=None)
+    oldest = _oldest(queue.waiting)
     if oldest is None:
         return [ok("nothing waits for a worker")]
     waited = queue.now - oldest.queued
     evidence = (
         Evidence(oldest.id, f"waits {waited:.0f}s, {oldest.attempts} attempts", "ListOperations"),
-        Evidence("idle workers", ", ".join(queue.idle) or "none", "ListWorkers"),
+        Evidence("workers with room for it", ", ".join(queue.free) or "none", "ExplainOperation"),
     )
     explain = fix("see it worker by worker", "nlctl", "queue", "explain", oldest.id)
-    if queue.idle and waited > _WEDGED_SECONDS:
-        what = f"WEDGED: an operation waits for {waited:.0f}s, and {queue.idle[0]} has nothing to do"
+    if queue.free:
+        what = f"WEDGED: an operation waits for {waited:.0f}s, and {queue.free[0]} has room for it"
         return [
             Finding(Verdict.FAILED, what, "", evidence, (explain, fix("see the log", "nlctl", "logs", "scheduler")))
         ]
-    if waited > _BUSY_SECONDS:
+    if waited > queue.most_seconds:
         what = f"BUSY: the oldest of {queue.length} operations waits for {waited:.0f}s"
         more = fix("run more workers", "nlctl", "scale", "8")
         return [Finding(Verdict.WARNING, what, "all workers are taken", evidence, (more, explain))]
@@ -129,8 +152,8 @@ CHECKS: Final = (
         "queue",
         "nothing waits long",
         Level.ADMIN,
-        "the age of the oldest operation that could run, beside idle workers",
-        "failed: WEDGED, a worker is idle; warning: BUSY for more than five minutes",
+        "the age of the oldest operation that could run, and which workers have room for it",
+        "failed: WEDGED, a worker has room for it; warning: BUSY for more than five minutes, or --waits",
         "more workers, or the scheduler's log",
         _queue,
         judge_waiting,

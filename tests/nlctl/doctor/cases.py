@@ -52,7 +52,7 @@ def reached(*steps: network.Step, refusal: str = "", elsewhere: tuple[str, ...] 
 
 
 def running(*executing: OperationFacts, lost: tuple[OperationFacts, ...] = ()) -> attempts.Running:
-    return attempts.Running([], executing, lost, NOW)
+    return attempts.Running([], executing, lost, NOW, 3600.0)
 
 
 def tier(again_bytes: int, max_bytes: int = 100) -> fast_tiers.Tiers:
@@ -112,7 +112,7 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (attempts.judge_attempts, running(RUNS), Verdict.OK, ""),
     (attempts.judge_attempts, running(replace(RUNS, attempts=3)), Verdict.WARNING, "3 times or more"),
     (attempts.judge_ends, running(RUNS), Verdict.OK, ""),
-    (attempts.judge_ends, running(replace(RUNS, since=NOW - 7200)), Verdict.WARNING, "2.0 h"),
+    (attempts.judge_ends, running(replace(RUNS, since=NOW - 7200)), Verdict.WARNING, "more than 1h, the longest"),
     (attempts.judge_ends, running(RUNS, lost=(RUNS,)), Verdict.FAILED, "not connected"),
     (fast_tiers.judge_tiers, tier(50), Verdict.OK, "1 fast tiers hold"),
     (fast_tiers.judge_tiers, tier(9, max_bytes=0), Verdict.OK, ""),

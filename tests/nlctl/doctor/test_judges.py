@@ -58,7 +58,7 @@ def here(*steps: network.Step) -> list[network.Way]:
 
 
 def never(*parts: str) -> queue.Queue:
-    return queue.Queue([replace(WAITS, unsatisfiable=True)], 1, [], NOW, parts=parts)
+    return queue.Queue([replace(WAITS, unsatisfiable=True)], 1, [], NOW, 300.0, parts=parts)
 
 
 def grid(sighting: Sighting) -> sharing.Grid:
@@ -138,12 +138,12 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (workers.judge_losses, {"worker-1": 3}, Verdict.WARNING, "3 times"),
     (workers.judge_versions, {"cas": "1", "scheduler": "1"}, Verdict.OK, ""),
     (workers.judge_versions, {"cas": "1", "scheduler": "2"}, Verdict.WARNING, "different versions"),
-    (queue.judge_never, queue.Queue([WAITS], 1, [], NOW), Verdict.OK, ""),
+    (queue.judge_never, queue.Queue([WAITS], 1, [], NOW, 300.0), Verdict.OK, ""),
     (queue.judge_never, never(), Verdict.FAILED, "NEVER"),
     (queue.judge_never, never("scheduler", "worker-1"), Verdict.FAILED, "NEVER"),
-    (queue.judge_waiting, queue.Queue([replace(WAITS, queued=NOW)], 1, [], NOW), Verdict.OK, ""),
-    (queue.judge_waiting, queue.Queue([WAITS], 1, [], NOW), Verdict.WARNING, "BUSY"),
-    (queue.judge_waiting, queue.Queue([WAITS], 1, ["worker-1"], NOW), Verdict.FAILED, "WEDGED"),
+    (queue.judge_waiting, queue.Queue([replace(WAITS, queued=NOW)], 1, [], NOW, 300.0), Verdict.OK, ""),
+    (queue.judge_waiting, queue.Queue([WAITS], 1, [], NOW, 300.0), Verdict.WARNING, "BUSY"),
+    (queue.judge_waiting, queue.Queue([WAITS], 1, ["worker-1"], NOW, 300.0), Verdict.FAILED, "WEDGED"),
     (sharing.judge_grid, grid(SEEN), Verdict.OK, ""),
     (sharing.judge_grid, grid(replace(SEEN, state="absent")), Verdict.FAILED, "another CAS"),
     (sharing.judge_grid, grid(replace(SEEN, state="unreachable", message="x")), Verdict.FAILED, "cannot reach"),

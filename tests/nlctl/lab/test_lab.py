@@ -42,7 +42,7 @@ def test_faults_name_checks_that_exist() -> None:
 def test_a_check_has_a_fault_or_a_reason_why_not_and_never_both() -> None:
     caused = {one.check for one in every().values()}
     assert not caused & set(UNCAUSED)
-    assert set(UNCAUSED) <= set(every_check())
+    assert {one.partition(" ")[0] for one in UNCAUSED} <= set(every_check())
 
 
 def test_every_verdict_on_a_blob_has_a_fault_that_leads_to_it() -> None:
