@@ -12,10 +12,11 @@ from nlserver.errors import Error
 from nlserver.reapi.digest import Digest, Function
 
 from nlctl.admin import Admin
-from nlctl.faults import NO_STORE, Fault, fix
+from nlctl.faults import NO_STORE, UNSUPPORTED, Fault, fix
 
 T = TypeVar("T")
 _LAYER_SECONDS: Final = 2.0
+_SEE: Final = fix("see what there is", "nlctl", "cas", "du")
 _KEY: Final = re.compile(r"([0-9a-f]{64})-([0-9]{1,19})")
 
 
@@ -134,7 +135,7 @@ def named(known: Sequence[Layer], asked: str) -> Layer:
         NO_STORE,
         f"there is no store {asked!r} here",
         why=f"there are: {', '.join(there) or 'none'}",
-        fixes=[fix("see what there is", "nlctl", "cas", "du")],
+        fixes=[_SEE],
     )
 
 
@@ -177,14 +178,21 @@ def listed(
 ) -> tuple[Layer, list[Entry]]:
     """What a store of this role holds: the layer that was asked for, or the first that can list. Raises Fault NO_STORE.
 
-    Where there are several parts the one called `cas` counts.
+    Where there are several parts the one called `cas` counts. Raises Fault UNSUPPORTED where no part in reach can.
     """
     # Workers have tiers of their own, and need not be asked for what the CAS holds.
     part = asked.partition(":")[0] or "cas"
     meant = {part: parts[part]} if part in parts else parts
     known = [one for one in layers(meant) if one.can_list]
     fit = [one for one in known if role in one.roles and (one.part == "cas" or len(parts) == 1)]
-    layer = named(known, asked) if asked or not fit else fit[0]
+    if not asked and not fit:
+        raise Fault(
+            UNSUPPORTED,
+            f"no part that this machine reaches lists what its {role} holds",
+            why=f"there are: {', '.join(one.name for one in known) or 'none'}",
+            fixes=[fix("ask for what you know", "nlctl", "cas", "stat", "DIGEST"), _SEE],
+        )
+    layer = named(known, asked) if asked else fit[0]
     return layer, entries(parts[layer.part], layer.path, prefix.lower().replace("/", "-"), limit)
 
 

@@ -182,10 +182,12 @@ class Session:
             )
         return ledger, backend
 
-    def sockets(self, asked: str = "") -> dict[str, Path]:
-        """Where the parts of the chosen cluster answer, by their names. Raises Fault NOT_RUNNING."""
-        ledger, backend = self.running(asked)
-        return {one.name: ledger.admin_socket(one.name) for one in backend.reports() or () if one.pid is not None}
+    def sockets(self, asked: str = "") -> dict[str, str]:
+        """Where the parts of the chosen cluster answer operators, by their names. Raises Fault NOT_RUNNING."""
+        from nlctl.launch.backend import answering
+
+        _, backend = self.running(asked)
+        return answering(backend.reports() or ())
 
     def parts(self, asked: str = "", *, instead: Fix) -> dict[str, str]:
         """Where the parts of the chosen cluster answer operators, by their names; a server elsewhere is one part.
@@ -194,7 +196,7 @@ class Session:
         """
         target = self.target(asked)
         if target.cluster is not None:
-            return {name: str(socket) for name, socket in self.sockets(target.cluster).items()}
+            return self.sockets(target.cluster)
         if target.admin is not None:
             return {"server": target.admin}
         raise Fault(

@@ -216,7 +216,7 @@ class Ui:
                 first, *others = self._spoken(text, indent=3)
                 self._err.write(f" {self._mark(state)} {first}\n" + "".join(f"   {line}\n" for line in others))
             case "plain":
-                fields = "".join(f" {name}={_fact(value)}" for name, value in facts.items())
+                fields = "".join(f" {name}={_fact(value)}" for name, value in facts.items() if value is not None)
                 self._err.write(f"{command} step={_fact(step)} state={state}{fields}\n")
             case "json":
                 self._event(command, step=step, state=state, **facts)

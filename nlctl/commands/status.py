@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -15,7 +14,7 @@ from nlserver.errors import Error
 
 from nlctl import admin
 from nlctl.exits import Exit
-from nlctl.launch.backend import Report
+from nlctl.launch.backend import Report, answering
 from nlctl.launch.ledger import Record
 from nlctl.session import Session
 from nlctl.ui import Ui, human_bytes, human_span
@@ -58,7 +57,7 @@ def _look(session: Session, name: str) -> dict[str, Any]:
     reports = backend.reports() or []
     seen, trouble = _overview(record.ports.urls[2])
     found = attention(reports, record.workers, seen, trouble, time.time())
-    sockets = {one.name: ledger.admin_socket(one.name) for one in reports if one.name == "cas" and one.pid is not None}
+    sockets = {name: socket for name, socket in answering(reports).items() if name == "cas"}
     return {**_item(record, reports, seen, found), "stores": _stores(sockets), "results": _results(sockets)}
 
 
@@ -88,7 +87,7 @@ def _watch(session: Session, name: str, *, graph: bool) -> int:
     return _code(item)
 
 
-def _stores(sockets: Mapping[str, Path]) -> list[dict[str, Any]]:
+def _stores(sockets: Mapping[str, str]) -> list[dict[str, Any]]:
     """How full the stores of the CAS server are: of each the first layer that counts. None while it is away."""
     from nlctl.layers import Layer, layers
 
@@ -102,7 +101,7 @@ def _stores(sockets: Mapping[str, Path]) -> list[dict[str, Any]]:
     ]
 
 
-def _results(sockets: Mapping[str, Path]) -> dict[str, Any]:
+def _results(sockets: Mapping[str, str]) -> dict[str, Any]:
     """How often the action cache had what it was asked for, since its part started."""
     found = missed = 0
     for socket in sockets.values():

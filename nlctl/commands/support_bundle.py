@@ -82,7 +82,7 @@ def _places(ledger: Ledger) -> list[Place]:
     backend = backends.of(ledger)
     reports = backend.reports() or []
     backend.gather_logs()
-    return [Place(one.name, str(ledger.admin_socket(one.name)), one) for one in reports]
+    return [Place(one.name, one.admin_socket, one) for one in reports if one.admin_socket]
 
 
 def _items(session: Session, ledger: Ledger, places: Sequence[Place], began: float) -> list[Item]:

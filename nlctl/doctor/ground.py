@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from nlctl.faults import NOT_RUNNING, Fault, fix
+from nlctl.launch.backend import answering
 from nlctl.launch.ledger import Ledger, Record
 from nlctl.session import Session
 
@@ -84,8 +85,7 @@ class Ground:
 
         if self._ledger is None:
             return {}
-        reports = backends.of(self._ledger).reports() or ()
-        return {one.name: str(self._ledger.admin_socket(one.name)) for one in reports if one.pid is not None}
+        return answering(backends.of(self._ledger).reports() or ())
 
     def layers(self) -> list[Layer]:
         """Every layer of every store of every part that answers."""

@@ -16,7 +16,7 @@ from nlserver.reapi.digest import Function
 from nlctl import layers
 from nlctl.admin import OperationFacts, Overview, PartFacts, operations, overview, part
 from nlctl.doctor.check import NotHere
-from nlctl.launch.backend import Report
+from nlctl.launch.backend import Report, answering
 from nlctl.launch.ledger import Ledger, Record
 from nlctl.session import Session, Target
 
@@ -96,12 +96,11 @@ class Site:
         ledger = self.ledger
         return await self.once("reports", lambda: asyncio.to_thread(_reports, ledger))
 
-    async def sockets(self) -> dict[str, Path]:
+    async def sockets(self) -> dict[str, str]:
         """Where the parts that run answer operators; one that stands still answers nobody. Raises NotHere."""
-        running = [one for one in await self.reports() if one.pid is not None and one.state != STOPPED]
-        return {one.name: self.ledger.admin_socket(one.name) for one in running}
+        return answering(one for one in await self.reports() if one.state != STOPPED)
 
-    async def nearby(self) -> dict[str, Path]:
+    async def nearby(self) -> dict[str, str]:
         """The sockets of the cluster; of a server elsewhere, those that this user's servers on this machine have.
 
         Whether the latter have to do with what is examined is for the caller to see.
@@ -111,7 +110,7 @@ class Site:
         from nlserver.unix_listener import default_path
 
         folder = default_path(self.environment).parent
-        return {f"pid {one.stem}": one for one in await asyncio.to_thread(lambda: sorted(folder.glob("*.sock")))}
+        return {f"pid {one.stem}": str(one) for one in await asyncio.to_thread(lambda: sorted(folder.glob("*.sock")))}
 
     async def parts(self) -> dict[str, PartFacts]:
         """What each part that answers says of itself. Raises NotHere."""
@@ -169,19 +168,25 @@ async def opened(
     function: Function = Function.SHA256,
     patience: Patience = _PATIENCE,
 ) -> AsyncIterator[Site]:
-    """What this invocation is about, also when it does not run now. Raises Fault when there is none."""
+    """What this invocation is about, also when it does not run now. Raises Fault when there is none.
+
+    And NO_ENGINE for containers whose engine does not answer: nothing could be told of them.
+    """
+    from nlctl.launch import backends
     from nlctl.remote import client
 
     target = session.recorded(name)
     ledger = session.ledger(name) if target.cluster else None
+    if ledger is not None and (record := ledger.load()) is not None and record.containers:
+        backends.of(ledger).runs()
     async with client(target, function) as remote:
         yield Site(target, remote, ledger, session.environment, patience)
 
 
-async def _asked(sockets: Mapping[str, Path]) -> dict[str, PartFacts]:
-    def ask(socket: Path) -> PartFacts | None:
+async def _asked(sockets: Mapping[str, str]) -> dict[str, PartFacts]:
+    def ask(socket: str) -> PartFacts | None:
         try:
-            return part(str(socket))
+            return part(socket)
         except Error:
             return None
 

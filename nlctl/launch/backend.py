@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +13,9 @@ from nlctl.launch.roster import Wanted
 class Report:
     """What the backend says of one member; `state` "gone" means that it is none any more.
 
-    `container` is its id where it runs in one; `cpus` and `memory_bytes` are the most that it may take, None for all.
+    `pid` is that of a process of this machine, and `admin_socket` where it answers operators: a socket or a URL, ""
+    where this machine does not reach it. `container` is its id where it runs in one, and `begun` when that began, in
+    seconds since 1970, 0 while it does not run; `cpus` and `memory_bytes` are the most that it may take, None for all.
     """
 
     name: str
@@ -29,17 +31,42 @@ class Report:
     last_exit: str | None = None
     retry_in_ms: int | None = None
     container: str | None = None
+    begun: float = 0.0
     cpus: float | None = None
     memory_bytes: int | None = None
 
+    @property
+    def runs(self) -> bool:
+        """Whether it runs, here or elsewhere."""
+        return self.pid is not None or self.begun > 0
+
+    @property
+    def run(self) -> tuple[int | None, float]:
+        """What tells this run of it from those before."""
+        return self.pid, self.begun
+
+    @property
+    def place(self) -> str:
+        """Which process it is, or which container where that is no process of this machine."""
+        if self.pid is None and self.container is not None:
+            return f"container {self.container[:12]}"
+        return f"pid {self.pid}"
+
     def here(self, path: str) -> str:
-        """Where this machine has a path that the member names: a container has a root of its own."""
-        return path if self.container is None else f"/proc/{self.pid}/root{path}"
+        """Where this machine has a path that the member names: a container has a root of its own; "" for nowhere."""
+        if self.container is None:
+            return path
+        return f"/proc/{self.pid}/root{path}" if self.pid is not None else ""
 
     @property
     def wanted(self) -> Wanted:
         """What the backend is told so that this member goes on as it is."""
         return Wanted(self.name, self.config, self.fingerprint, self.after, self.processes, self.admin_socket)
+
+
+def answering(reports: Iterable[Report]) -> dict[str, str]:
+    """Where those that run answer operators, as far as this machine reaches them."""
+    return {one.name: one.admin_socket for one in reports if one.runs and one.admin_socket}
 
 
 @dataclass(frozen=True)

@@ -389,7 +389,7 @@ class Reconciliation:
             return
         shown.add(report.name)
         if not report.name.startswith("worker-"):
-            text = f"{report.name + ' ready':<23}pid {report.pid}   {self.seconds:.1f}s"
+            text = f"{report.name + ' ready':<23}{report.place}   {self.seconds:.1f}s"
             self._ui.step(self._command, report.name, text, pid=report.pid, ms=self._ms())
 
     def _failed(self, report: Report) -> Fault:

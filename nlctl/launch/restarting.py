@@ -89,20 +89,20 @@ class Restart:
 
     def _anew(self, names: Sequence[str], grace_seconds: float) -> None:
         reports = [one for one in self._backend.reports() or () if one.name in names]
-        before = {one.name: one.pid for one in reports}
+        before = {one.name: one for one in reports}
         # What it will run is what the file says now, so that nobody takes it for out of date afterwards.
         self._backend.restart({one.name: on_disk(one) for one in reports}, grace_seconds)
         waiting = set(names)
         for report in self._backend.watch(time.monotonic() + grace_seconds + self._limits.ready_seconds):
-            if report.name not in waiting or report.pid == before[report.name]:
+            if report.name not in waiting or report.run == before[report.name].run:
                 continue
             if report.state in ("backoff", "failed"):
                 self._backend.gather_logs()
                 raise part_failed(self._ledger, report.name, report.last_exit)
             if report.state == "ready":
                 waiting.discard(report.name)
-                text = f"{report.name} ready   pid {report.pid}   {self.seconds:.1f}s"
-                self._ui.step("restart", report.name, text, pid=report.pid, was=before[report.name])
+                text = f"{report.name} ready   {report.place}   {self.seconds:.1f}s"
+                self._ui.step("restart", report.name, text, pid=report.pid, was=before[report.name].pid)
             if not waiting:
                 return
             self._ui.waiting(f"waiting for {', '.join(sorted(waiting))}")

@@ -18,6 +18,6 @@ def gatherer(session: Session, asked: str = "") -> Gatherer:
     ledger, backend = session.running(asked)
 
     def places() -> list[Place]:
-        return [Place(one.name, str(ledger.admin_socket(one.name)), one) for one in backend.reports() or ()]
+        return [Place(one.name, one.admin_socket, one) for one in backend.reports() or () if one.admin_socket]
 
     return Gatherer(ledger.name, places)

@@ -143,7 +143,8 @@ def _unused(one: Housed) -> Iterator[Finding]:
     if not one.readable or not one.keeps:
         return
     for mount in one.mounts:
-        data = mount.kind == "volume" and mount.writable
+        # Below /run are sockets, where the engine is elsewhere and has no folder of this machine for them.
+        data = mount.kind == "volume" and mount.writable and not mount.target.startswith("/run/")
         if data and not any(mount.holds(kept.path) for kept in one.keeps):
             keeps = ", ".join(dict.fromkeys(kept.path for kept in one.keeps))
             yield Finding(

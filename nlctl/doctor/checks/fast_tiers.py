@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -92,7 +91,7 @@ def _addresses(url: str) -> Set[Address]:
     return set()
 
 
-def _tier(asked: Path, users: Sequence[Layer], begin: float) -> Tier:
+def _tier(asked: str, users: Sequence[Layer], begin: float) -> Tier:
     from google.protobuf.timestamp_pb2 import Timestamp
     from nlserver.proto import admin_pb2
 
@@ -111,7 +110,7 @@ def _tier(asked: Path, users: Sequence[Layer], begin: float) -> Tier:
     )
 
 
-def _sent(sockets: Mapping[str, Path], ports: Set[int]) -> int | None:
+def _sent(sockets: Mapping[str, str], ports: Set[int]) -> int | None:
     """By the server that listens at these ports."""
     from nlserver.errors import Error
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from nlctl import layers
@@ -62,7 +61,7 @@ def _home(known: Sequence[Layer]) -> Layer | None:
     return fit[0] if fit else None
 
 
-def _read(socket: Path, layer: Layer) -> Sample:
+def _read(socket: str, layer: Layer) -> Sample:
     from nlserver.errors import Code, Error
     from nlserver.reapi.digest import Function, of
 
@@ -81,7 +80,7 @@ def _read(socket: Path, layer: Layer) -> Sample:
     return Sample(layer.name, len(digests), corrupt)
 
 
-def _chosen(socket: Path, layer: Layer) -> Sequence[Digest]:
+def _chosen(socket: str, layer: Layer) -> Sequence[Digest]:
     """A few blobs that a layer lists, by chance, none of them large."""
     from nlserver.reapi.digest import Function
 

@@ -26,7 +26,7 @@ from nlctl.launch.containers import CONFIGS, DATA, RUN, USER, Containers, Image,
 from nlctl.launch.ledger import Ledger, Record
 from nlctl.launch.readiness import Readiness
 from nlctl.launch.roster import Wanted
-from nlctl.launch.wish import workers_of
+from nlctl.launch.wish import Ports, workers_of
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -74,7 +74,7 @@ class Docker:
         with told():
             found = self._containers()
             ports = record.ports if found and (record := self._ledger.load()) else None
-            made = [self._report(one, self._readiness.ready(self.engine, one, ports)) for one in found]
+            made = [self._report(one, self._readiness.ready(self.engine, one, ports), ports) for one in found]
         return made or None
 
     def runs(self) -> bool:
@@ -189,12 +189,11 @@ class Docker:
 
     def used(self, reports: Sequence[Report]) -> dict[str, Used]:
         """What the engine counts for each container."""
-        running = [one for one in reports if one.container is not None and one.pid is not None]
+        running = [one for one in reports if one.container is not None and one.runs]
 
         def ask(one: Report) -> tuple[str, Used | None]:
             assert one.container is not None
-            assert one.pid is not None
-            kills = None if self._remote else memory.kills(one.pid)
+            kills = memory.kills(one.pid) if one.pid is not None else None
             return one.name, _used(self.engine.stats(one.container, stream=False, one_shot=True), kills)
 
         with told():
@@ -296,20 +295,27 @@ class Docker:
     def _keep_log(self, one: State) -> None:
         mirror(self.engine, one.id, self._ledger.log(one.part), self._ledger.run / f"{one.part}.seen")
 
-    def _report(self, one: State, ready: bool) -> Report:
+    def _admin(self, one: State, ports: Ports | None) -> str:
+        """A socket in the ledger's folder where the engine is here and we made the container, else the worker API."""
+        if not self._remote and not self._project:
+            return str(self._ledger.admin_socket(one.part))
+        return ports.urls[2] if ports and one.part == "scheduler" else ""
+
+    def _report(self, one: State, ready: bool, ports: Ports | None) -> Report:
         return Report(
             one.part,
             self._state(one, ready),
-            one.pid,
+            None if self._remote else one.pid,
             str(self._ledger.config(one.part)),
             one.labels.get(labels.FINGERPRINT, ""),
             () if not _is_worker(one.part) else ("cas", "scheduler"),
             int(one.labels.get(labels.PROCESSES, "1")),
-            "" if self._remote else str(self._ledger.admin_socket(one.part)),
+            self._admin(one, ports),
             one.restarts,
             one.since_ms(time.time()),
             one.last_exit,
             container=one.id,
+            begun=one.started if one.status in ("running", "paused") else 0.0,
             cpus=one.cpus,
             memory_bytes=one.memory_bytes,
         )
@@ -424,7 +430,7 @@ def _wanted(ledger: Ledger, one: State) -> Wanted:
 
 def _told(report: Report) -> tuple[Any, ...]:
     """What counts as a change."""
-    return report.state, report.pid, report.fingerprint, report.restarts, report.last_exit
+    return report.state, report.run, report.fingerprint, report.restarts, report.last_exit
 
 
 def _used(stats: dict[str, Any], oom_kills: int | None) -> Used | None:
