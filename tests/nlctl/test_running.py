@@ -49,7 +49,7 @@ def test_verbose_tells_how_long_each_phase_took(cluster: Cli, tmp_path: Path) ->
     assert "blobs (" in said
     assert "queued " in said
     assert all(f" -> {phase}" in said for phase in ("worker-", "fetch ", "run ", "upload "))
-    assert f"b -> {tmp_path / 'out' / 'b'}" in said
+    assert f" -> {tmp_path / 'out' / 'b'}" in said
     assert "(@last)" in said
 
 
