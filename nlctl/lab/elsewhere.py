@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 from nlctl.contexts import Access, Context, Contexts, config_home
 from nlctl.faults import NOT_POSSIBLE, Fault, fix
 from nlctl.lab.injection import Clue
-from nlctl.launch.ledger import write
 from nlctl.launch.ports import pick
 from nlctl.launch.wish import HOST
 
@@ -37,9 +36,7 @@ _SERVER: Final = """\
 def server(lab: Lab, *, host: str = HOST, listener: str = "", services: str = "") -> str:
     """Start a cache with these further fields of its listener and services; its HOST:PORT."""
     port = pick().cas
-    config = lab.ledger.run / "elsewhere.json5"
-    write(config, _SERVER.format(host=host, port=port, listener=listener, services=services))
-    lab.stand_in("server", str(config))
+    lab.serve(_SERVER.format(host=host, port=port, listener=listener, services=services))
     return f"{host}:{port}"
 
 

@@ -22,7 +22,7 @@ from nlctl.arguments import Rank
 from nlctl.faults import BROKEN_ALREADY, NO_FAULT, NOT_A_LAB, NOT_POSSIBLE, NOT_READY, NOT_RUNNING, Fault, fix
 from nlctl.lab.injection import Clue, Injection
 from nlctl.lab.journal import Journal
-from nlctl.lab.undo import Awake, Ended, Files, Moved, Text, Uncordoned, Undo, Unqueued
+from nlctl.lab.undo import Awake, Ended, Files, Moved, Stopped, Text, Uncordoned, Undo, Unqueued
 from nlctl.launch.backends.processes import Processes
 from nlctl.launch.ledger import Ledger, write
 from nlctl.launch.ports import pick
@@ -139,6 +139,8 @@ class Lab:
         """Run the configs as they stand now, without these parts; returns when each serves or has failed to."""
         made = plan(self.ledger, Asked(), self._backend.reports())
         wanted = {one.name: one for one in made.wanted(self.ledger) if one.name not in without}
+        # One that has nothing to run does not stay.
+        self._backend.start()
         self._backend.apply(list(wanted.values()), _GRACE_SECONDS)
         if not wait:
             return
@@ -231,6 +233,20 @@ class Lab:
         soft, hard = resource.prlimit(who.pid, resource.RLIMIT_NOFILE)
         self._note(Files(who.pid, who.start, soft, hard))
         resource.prlimit(who.pid, resource.RLIMIT_NOFILE, (count, hard))
+
+    def anew(self, **environment: str) -> None:
+        """Start every part anew with these variables in its environment."""
+        stopped = Stopped(str(self.ledger.home))
+        self._note(stopped)
+        stopped.carry_out()
+        before = dict(os.environ)
+        os.environ.update(environment)
+        try:
+            self.apply()
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        self.registered()
 
     def cordon(self, worker: str) -> None:
         """Give a worker no work."""

@@ -7,6 +7,9 @@ there, and when that process dies first, this one ends. It says one line once it
     expired PORT      speaks TLS with a certificate that has expired  disk FOLDER SIZE  has a small volume mounted there
     run CAS EXECUTOR KEY=VALUE... -- COMMAND    asks for an action and waits for it
     facade ADDRESS MISTAKE    is a server of another make, see `facade`: the one at ADDRESS, but for a mistake
+    connections PORT COUNT  holds so many connections to this port
+    crowd GROUP COUNT       has so many threads in the control group of this folder
+    hoard GROUP BYTES       has so much memory in it
     stay FOLDER       works in this folder, which goes away beneath it, as does the one that holds it
 """
 
@@ -16,13 +19,17 @@ import asyncio
 import ctypes
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from nlctl.http2 import GREETING
+from nlctl.launch.cgroups import MEMBERS
 from nlctl.launch.wish import HOST
 
 EXPIRED: Final = Path(__file__).with_name("expired.pem")
@@ -137,6 +144,42 @@ def _stay(words: Sequence[str]) -> int:
     return 0
 
 
+def _connections(words: Sequence[str]) -> int:
+    port, count = map(int, words)
+    made = [socket.create_connection((HOST, port)) for _ in range(count)]
+    for one in made:
+        # A server does not wait long for one that says nothing.
+        one.sendall(GREETING)
+        one.recv(1)
+    _say("connected")
+    signal.pause()
+    return 0
+
+
+def _crowd(words: Sequence[str]) -> int:
+    folder, count = words
+    _join(folder)
+    for _ in range(int(count)):
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+    _say("crowded")
+    signal.pause()
+    return 0
+
+
+def _hoard(words: Sequence[str]) -> int:
+    folder, size = words
+    _join(folder)
+    held = b"x" * int(size)
+    _say(f"held {len(held)}")
+    signal.pause()
+    return 0
+
+
+def _join(folder: str) -> None:
+    """Be in this control group."""
+    Path(folder, MEMBERS).write_text(str(os.getpid()), encoding="ascii")
+
+
 _KINDS: Final[Mapping[str, Callable[[Sequence[str]], int]]] = {
     "plain": _plain,
     "expired": _expired,
@@ -145,6 +188,9 @@ _KINDS: Final[Mapping[str, Callable[[Sequence[str]], int]]] = {
     "run": _run,
     "facade": _facade,
     "stay": _stay,
+    "connections": _connections,
+    "crowd": _crowd,
+    "hoard": _hoard,
 }
 
 if __name__ == "__main__":

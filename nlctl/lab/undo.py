@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import signal
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ from typing import Any, ClassVar, Final
 
 from nlserver.errors import Error
 
+from nlctl.launch.cgroups import MEMBERS
 from nlctl.launch.ledger import write
-from nlctl.launch.process import Identity, alive, end, tell
+from nlctl.launch.process import Identity, alive, end, identity, tell
 
 _GRACE_SECONDS: Final = 2.0
+_STOP_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,43 @@ class Files(Undo):
         if alive(Identity(self.pid, self.start)):
             with suppress(ProcessLookupError):
                 resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (self.soft, self.hard))
+
+
+@dataclass(frozen=True)
+class Joined(Undo):
+    """What is in a control group that the lab made goes to another one, and the first is gone."""
+
+    group: str
+    into: str
+
+    def carry_out(self) -> None:
+        """Move the processes one by one, as the kernel wants it."""
+        if not os.path.isdir(self.group):
+            return
+        for pid in Path(self.group, MEMBERS).read_text(encoding="ascii").split():
+            with suppress(ProcessLookupError):
+                Path(self.into, MEMBERS).write_text(pid, encoding="ascii")
+        os.rmdir(self.group)
+
+
+@dataclass(frozen=True)
+class Stopped(Undo):
+    """The cluster in this folder is down, so that it starts anew in other surroundings."""
+
+    home: str
+
+    def carry_out(self) -> None:
+        """End its parts and their supervisor."""
+        from nlctl.launch.backends.processes import Processes
+        from nlctl.launch.ledger import Ledger
+
+        parts = Processes(Ledger(Path(self.home)))
+        supervisor = identity(parts.supervisor() or 0)
+        for _ in parts.stop(_GRACE_SECONDS, time.monotonic() + _STOP_SECONDS):
+            pass
+        if supervisor is not None:
+            # It says that all is over before it is gone itself.
+            end([supervisor], _GRACE_SECONDS)
 
 
 @dataclass(frozen=True)

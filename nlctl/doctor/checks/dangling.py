@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _LISTED: Final = 2000
 _SAMPLE: Final = 16
 _AT_ONCE: Final = 8
-_MANY: Final = 0.01
 
 
 class Sampled(NamedTuple):
@@ -82,10 +81,9 @@ def judge_sampled(sampled: Sampled) -> Iterable[Finding]:
         shown = sampled.looked_at - sampled.hidden
         return [ok(f"{shown} sampled results lead to all their outputs{hidden}" if shown else "no results to look at")]
     first = next(iter(sampled.dangling))
-    share = len(sampled.dangling) / sampled.looked_at
     return [
         Finding(
-            Verdict.FAILED if share > _MANY else Verdict.WARNING,
+            Verdict.FAILED,
             f"{len(sampled.dangling)} of {sampled.looked_at} sampled results name outputs that are gone",
             "a build that is given such a result fails when it needs the output: `Lost inputs no longer available`",
             tuple(
@@ -109,7 +107,7 @@ CHECKS: Final = (
         "results lead to their outputs",
         Level.ADMIN,
         "up to 16 results by chance: GetActionResult, then FindMissingBlobs of all that each names, trees included",
-        "failed: more than 1 % lead nowhere",
+        "failed: one leads nowhere",
         "`ac rm`; completeness_checking above the action cache",
         _sampled,
         judge_sampled,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -14,6 +14,7 @@ from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import LIMITS, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
+from nlctl.launch import cgroups
 from nlctl.registry import Level
 
 _SKEW_SECONDS: Final = 2.0
@@ -107,7 +108,8 @@ def judge_levels(levels: Mapping[str, str]) -> Iterable[Finding]:
     evidence = tuple(Evidence(name, levels[name], f"RUST_LOG of {name}") for name in quiet)
     what = f"the log of {', '.join(quiet)} leaves out what happens to workers and actions"
     because = "who registered, what matched and why something waits is logged as info"
-    remedy = fix("start them with RUST_LOG=info", "nlctl", "restart", *quiet)
+    # Parts that are restarted take over the environment of their supervisor.
+    remedy = fix("start it with RUST_LOG=info: `nlctl down`, then `nlctl up`")
     return [Finding(Verdict.INFO, what, because, evidence, (remedy,))]
 
 
@@ -120,28 +122,30 @@ class Limit(NamedTuple):
 
 
 async def _limits(site: Site) -> Sequence[Limit]:
-    pids = [one.pid for one in await site.reports() if one.pid is not None]
+    pids = {one.name: one.pid for one in await site.reports() if one.pid is not None}
     if not pids:
         raise NotHere("no process of this cluster runs")
-    return await asyncio.to_thread(_limited, pids[0])
+    return await asyncio.to_thread(_limited, pids)
 
 
-def _limited(pid: int) -> list[Limit]:
+def _limited(pids: Mapping[str, int]) -> list[Limit]:
     found = []
     count = sum(1 for name in os.listdir("/proc") if name.isdecimal())
     with suppress(OSError, ValueError):
         found.append(Limit("/proc/sys/kernel/pid_max", count, int(Path("/proc/sys/kernel/pid_max").read_text())))
-    with suppress(OSError, ValueError):
-        for line in Path(f"/proc/{pid}/limits").read_text().splitlines():
-            words = line.split()
-            # Root may have more than its limit.
-            if line.startswith("Max processes") and words[2] != "unlimited" and os.stat(f"/proc/{pid}").st_uid != 0:
-                found.append(Limit(f"/proc/{pid}/limits", _threads_of(os.stat(f"/proc/{pid}").st_uid), int(words[2])))
-    with suppress(OSError, ValueError):
-        most = Path("/sys/fs/cgroup/pids.max").read_text().strip()
-        if most != "max":
-            found.append(Limit("pids.max", int(Path("/sys/fs/cgroup/pids.current").read_text()), int(most)))
-    return found
+    for pid in pids.values():
+        with suppress(OSError, ValueError):
+            found += _of_user(pid)
+    return [*found, *(Limit(*room) for room in cgroups.limited(pids, cgroups.PIDS))]
+
+
+def _of_user(pid: int) -> Iterator[Limit]:
+    user = os.stat(f"/proc/{pid}").st_uid
+    for line in Path(f"/proc/{pid}/limits").read_text().splitlines():
+        words = line.split()
+        # Root may have more than its limit.
+        if line.startswith("Max processes") and words[2] != "unlimited" and user != 0:
+            yield Limit(f"/proc/{pid}/limits", _threads_of(user), int(words[2]))
 
 
 def _threads_of(user: int) -> int:

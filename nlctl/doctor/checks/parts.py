@@ -14,6 +14,7 @@ from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, blocked, ok
 from nlctl.doctor.site import STOPPED, Site
 from nlctl.faults import Fix, fix
+from nlctl.launch import cgroups
 from nlctl.launch.backend import Report
 from nlctl.launch.backends.processes import tail
 from nlctl.registry import Level
@@ -22,6 +23,7 @@ _STARTING_MS: Final = 10_000
 _USED: Final = 0.8
 _LEAST_FILES: Final = 1024
 _LEAST_MEMORY: Final = 0.05
+_KILLS: Final = "the kernel kills the largest process when there is none: a build's, or a worker"
 _BAD_CONFIG: Final = "exit 13"
 _KILLED: Final = "signal 9"
 
@@ -194,19 +196,23 @@ def judge_files(uses: Sequence[Use]) -> Iterable[Finding]:
 
 
 class Memory(NamedTuple):
-    """Bytes of this machine: all, what is free to take, and how often the kernel killed for want of it."""
+    """Bytes of this machine: all, what is free to take, and how often the kernel killed for want of it.
+
+    `groups` are the control groups that allow parts only so much, with the parts that are in each.
+    """
 
     total: int
     available: int
     kills: int
+    groups: Mapping[cgroups.Room, Sequence[str]] = {}
 
 
 async def _memory(site: Site) -> Memory:
-    _ = site.ledger
-    return await asyncio.to_thread(_read_memory)
+    pids = {one.name: one.pid for one in await site.reports() if one.pid is not None}
+    return await asyncio.to_thread(_read_memory, pids)
 
 
-def _read_memory() -> Memory:
+def _read_memory(pids: Mapping[str, int]) -> Memory:
     sizes = {}
     with open("/proc/meminfo", encoding="ascii") as file:
         for line in file:
@@ -215,27 +221,31 @@ def _read_memory() -> Memory:
     kills = 0
     with suppress(OSError), open("/proc/vmstat", encoding="ascii") as file:
         kills = next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
-    return Memory(sizes["MemTotal"], sizes["MemAvailable"], kills)
+    return Memory(sizes["MemTotal"], sizes["MemAvailable"], kills, cgroups.limited(pids, cgroups.MEMORY))
 
 
 def judge_memory(memory: Memory) -> Iterable[Finding]:
     """Whether the machine has memory left."""
+    found = [finding for room, parts in memory.groups.items() for finding in _of_group(room, parts)]
     share = memory.available / memory.total
     evidence = (
         Evidence("available", f"{memory.available >> 20} of {memory.total >> 20} MiB", "/proc/meminfo"),
         Evidence("kills", str(memory.kills), "/proc/vmstat oom_kill, since boot"),
     )
     if share < _LEAST_MEMORY:
-        return [
-            Finding(
-                Verdict.WARNING,
-                f"{share:.0%} of this machine's memory is left",
-                "the kernel kills the largest process when there is none: a build's, or a worker",
-                evidence,
-                (fix("run fewer workers", "nlctl", "scale", "2"),),
-            )
-        ]
-    return [ok(f"{share:.0%} of this machine's memory is left", *evidence)]
+        what = f"{share:.0%} of this machine's memory is left"
+        found.append(
+            Finding(Verdict.WARNING, what, _KILLS, evidence, (fix("run fewer workers", "nlctl", "scale", "2"),))
+        )
+    return found or [ok(f"{share:.0%} of this machine's memory is left", *evidence)]
+
+
+def _of_group(room: cgroups.Room, parts: Sequence[str]) -> Iterable[Finding]:
+    if (left := 1 - room.used / room.most) < _LEAST_MEMORY:
+        what = f"{left:.0%} is left of the memory that {', '.join(parts)} may take"
+        evidence = Evidence("used", f"{room.used >> 20} of {room.most >> 20} MiB", room.folder)
+        more = fix("raise its limit, MemoryMax of a unit, or take what else runs in that group out of it")
+        yield Finding(Verdict.WARNING, what, _KILLS, (evidence,), (more,))
 
 
 CHECKS: Final = (
@@ -281,11 +291,11 @@ CHECKS: Final = (
     Check(
         "NLD-ENV-03",
         "host",
-        "this machine has memory left",
+        "memory is left",
         Level.LOCAL,
-        "/proc/meminfo and the kernel's count of kills",
-        "warning: less than 5 % left",
-        "fewer workers, or a smaller memory store",
+        "/proc/meminfo, the kernel's count of kills, and the control groups of each part",
+        "warning: less than 5 % left of the machine, or of what a part may take",
+        "fewer workers, a smaller memory store, or a larger MemoryMax",
         _memory,
         judge_memory,
         by_hand="what to end, or to make smaller, is a choice",

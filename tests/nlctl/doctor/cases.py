@@ -96,7 +96,6 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (dangling.judge_sampled, dangling.Sampled(9, {}), Verdict.OK, ""),
     (dangling.judge_sampled, dangling.Sampled(0, {}), Verdict.OK, ""),
     (dangling.judge_sampled, dangling.Sampled(9, {"aa/64": "out bb/1"}), Verdict.FAILED, "1 of 9 sampled results"),
-    (dangling.judge_sampled, dangling.Sampled(1000, {"aa/64": "out"}), Verdict.WARNING, "1 of 1000"),
     (seats.judge_slots, seats.Slots([WORKER], 2, 1 << 34), Verdict.OK, ""),
     (seats.judge_slots, seats.Slots([replace(WORKER, most_operations=0)], 0, 0), Verdict.OK, ""),
     (seats.judge_slots, seats.Slots([replace(WORKER, most_operations=900)], 2, 1 << 34), Verdict.WARNING, "take 900"),

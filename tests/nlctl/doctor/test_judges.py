@@ -29,6 +29,7 @@ from nlctl.doctor.finding import Finding, Verdict
 from nlctl.doctor.site import STOPPED
 from nlctl.generate.everything import stale, wanted
 from nlctl.launch.backend import Report
+from nlctl.launch.cgroups import Room
 from nlctl.layers import Sighting
 from tests.nlctl.doctor import cases, cases_docker, cases_outside
 
@@ -90,6 +91,13 @@ CASES: list[tuple[Callable[[Any], Iterable[Finding]], Any, Verdict, str]] = [
     (parts.judge_files, [parts.Use("cas", 1, 50, 256)], Verdict.WARNING, "only 256"),
     (parts.judge_memory, parts.Memory(100, 50, 0), Verdict.OK, ""),
     (parts.judge_memory, parts.Memory(100, 2, 1), Verdict.WARNING, "2% of"),
+    (parts.judge_memory, parts.Memory(100, 50, 0, {Room("/g", 90, 100): ["cas"]}), Verdict.OK, ""),
+    (
+        parts.judge_memory,
+        parts.Memory(100, 50, 0, {Room("/g", 96, 100): ["cas"]}),
+        Verdict.WARNING,
+        "that cas may take",
+    ),
     (config.judge_running, config.Prints({"cas": "a"}, {"cas": "a"}), Verdict.OK, ""),
     (config.judge_running, config.Prints({"cas": "a"}, {"cas": "b"}), Verdict.WARNING, "cas was changed"),
     (network.judge_ways, way(network.Step("name", 1), network.Step("HTTP/2", 1)), Verdict.OK, ""),

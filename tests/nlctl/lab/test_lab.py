@@ -12,7 +12,7 @@ from nlctl.generate.doctor_page import files
 from nlctl.lab.faults import every
 from nlctl.lab.journal import Journal
 from nlctl.lab.uncaused import UNCAUSED
-from nlctl.lab.undo import Ended, Moved, Text, read
+from nlctl.lab.undo import Ended, Joined, Moved, Text, read
 from nlctl.launch.ledger import Ledger
 from tests.nlctl.conftest import Cli, items
 
@@ -92,6 +92,10 @@ def test_undoing_twice_is_undoing_once(tmp_path: Path, times: int) -> None:
     for _ in range(times):
         read(Moved(str(folder), str(aside)).document()).carry_out()
     assert (folder / "inside").is_dir()
+
+
+def test_a_control_group_that_was_never_made_is_nothing_to_undo(tmp_path: Path) -> None:
+    read(Joined(str(tmp_path / "never"), str(tmp_path)).document()).carry_out()
 
 
 def test_a_process_whose_number_went_to_another_is_left_alone() -> None:
