@@ -8,6 +8,10 @@ import sys
 
 def main() -> int:
     """Run the command line of this process; returns its exit code."""
+    for name in ("stdout", "stderr"):
+        # Closed by the caller: what is said goes nowhere, and no file that is opened later gets its number.
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     words = sys.argv[1:]
     if words in (["--version"], ["-V"]):
         from nlctl import VERSION

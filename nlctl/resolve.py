@@ -74,7 +74,13 @@ def _one(session: Session, word: str, function: Function) -> list[Digest]:
         return [of_file(Path(word.removeprefix("file:")), function)]
     if word.startswith("@"):
         return [_recent(session, word)]
-    return _one_text(session, word, function)
+    try:
+        return _one_text(session, word, function)
+    except Fault as fault:
+        if fault.kind is BAD_DIGEST and os.path.exists(word):
+            own = fix(f"the digest of this file: write file:{word}")
+            raise Fault(BAD_DIGEST, fault.message, why=fault.why, fixes=[own, *fault.fixes]) from fault
+        raise
 
 
 def _one_text(session: Session, text: str, function: Function) -> list[Digest]:

@@ -20,7 +20,7 @@ def fitted(
     that lines are longer than the room where it alone is too wide for it.
     """
     shown = [list(headers), *map(list, rows)]
-    if room is not None and _width(shown) > room:
+    if room is not None and width(shown) > room:
         shown = _telling(shown)
         widths = _narrowed(_widths(shown), [max(_LEAST, cells(header)) for header in shown[0]], room)
         shown = [
@@ -37,6 +37,11 @@ def lines(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
         GAP.join(text + " " * (width - cells(text)) for text, width in zip(line, widths, strict=True)).rstrip()
         for line in [headers, *rows]
     ]
+
+
+def width(shown: Sequence[Sequence[str]]) -> int:
+    """How many cells these lines take."""
+    return sum(_widths(shown)) + len(GAP) * (len(shown[0]) - 1)
 
 
 def _telling(shown: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -56,7 +61,3 @@ def _narrowed(widths: Sequence[int], least: Sequence[int], room: int) -> list[in
 
 def _widths(shown: Sequence[Sequence[str]]) -> list[int]:
     return [max(cells(line[n]) for line in shown) for n in range(len(shown[0]))]
-
-
-def _width(shown: Sequence[Sequence[str]]) -> int:
-    return sum(_widths(shown)) + len(GAP) * (len(shown[0]) - 1)

@@ -37,11 +37,15 @@ _PREFIX_STYLES: Final = ("36", "33", "32", "35", "34")
 
 @dataclass(frozen=True)
 class Column:
-    """One column: the header, the key of the item, and how people read the value where that differs."""
+    """One column: the header, the key of the item, and how people read the value where that differs.
+
+    A terminal that has no room for all leaves those out that are `spare`.
+    """
 
     header: str
     key: str
     human: Callable[[Any], str] | None = None
+    spare: bool = False
 
 
 @dataclass(frozen=True)
@@ -356,14 +360,16 @@ class Ui:
         return f"\x1b[{code}m{text}\x1b[0m" if colored and text else text
 
     def _table(self, rows: Sequence[Item], columns: Sequence[Column]) -> None:
-        cells = [[_human(column, row[column.key]) for column in columns] for row in rows]
-        widths = _widths(columns, cells)
         room = _columns(self._out) if self.out_is_terminal else None
-        if room is not None and sum(widths) + 2 * len(widths) - 2 > room:
+        shown = list(columns)
+        cells = _cells(shown, rows)
+        if room is not None and tables.width([_headers(shown), *cells]) > room:
             # A digest may be shortened where a person reads, and the short form is taken as an argument, too.
-            cells = [[_human(column, row[column.key], short=True) for column in columns] for row in rows]
-        names = [column.header for column in columns]
-        headers, cells = tables.fitted(names, cells, room, ascii_only=self.ascii_only)
+            cells = _cells(shown, rows, short=True)
+            if tables.width([_headers(shown), *cells]) > room:
+                shown = [column for column in columns if not column.spare]
+                cells = _cells(shown, rows, short=True)
+        headers, cells = tables.fitted(_headers(shown), cells, room, ascii_only=self.ascii_only)
         header, *body = tables.lines(headers, cells)
         self._line(self.bold(header))
         for line in body:
@@ -461,9 +467,12 @@ def _ends(hash_text: str, size: object) -> str:
     return f"{hash_text[:8]}…{hash_text[-4:]}/{size}"
 
 
-def _widths(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> list[int]:
-    headers = [column.header for column in columns]
-    return [max(len(line[n]) for line in [headers, *cells]) for n in range(len(columns))]
+def _headers(columns: Sequence[Column]) -> list[str]:
+    return [column.header for column in columns]
+
+
+def _cells(columns: Sequence[Column], rows: Sequence[Item], *, short: bool = False) -> list[list[str]]:
+    return [[_human(column, row[column.key], short=short) for column in columns] for row in rows]
 
 
 def _human(column: Column, value: Any, *, short: bool = False) -> str:

@@ -11,9 +11,9 @@ from nlctl import svg
 from nlctl.bench.report import human_megabytes, human_value
 from nlctl.bench.row import Row
 
-_WIDTH: Final = 960
+_WIDTH: Final = 1100
 _LEFT: Final = 290
-_RIGHT: Final = 150
+_RIGHT: Final = 290
 _TOP: Final = 70
 _BAR: Final = 14
 _GAP: Final = 10
@@ -100,7 +100,11 @@ def _bars(groups: dict[str, list[_Bar]], colors: dict[str, str], longest: float)
 
 def _label(row: Row) -> str:
     text = f"{human_value(row.value)} {row.unit}"
-    return f"{text}, {human_megabytes(row.bytes_per_second)} MB/s" if row.bytes_per_second else text
+    if row.bytes_per_second:
+        text += f", {human_megabytes(row.bytes_per_second)} MB/s"
+    times = {"p50": row.p50_ms, "p95": row.p95_ms, "p99": row.p99_ms}
+    told = [f"{name} {human_value(value)}" for name, value in times.items() if value is not None]
+    return f"{text}, {' '.join(told)} ms" if told else text
 
 
 def _x(share: float, longest: float) -> float:

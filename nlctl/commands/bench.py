@@ -85,8 +85,10 @@ def command(
     documents = [row.document() for row in rows]
     if save:
         shelf.keep(save, {**about, "items": documents})
+        session.ui.say(f"kept as {save}; after a change: nlctl bench {' '.join(suite)} --compare {save}")
     if plot is not None:
         _draw(plot, rows, about["machine"])
+        session.ui.say(f"wrote {plot}")
     session.ui.items(SCHEMA, documents, _columns(comparing=bool(compare)), facts=about)
     _refuse_losses(rows, limit)
     return _exit(rows)
@@ -204,15 +206,15 @@ def _columns(*, comparing: bool) -> tuple[Column, ...]:
         Column("VALUE", "value", human_value),
         Column("UNIT", "unit"),
         *(change if comparing else ()),
-        Column("SPREAD", "spread", human_share),
+        Column("SPREAD", "spread", human_share, spare=True),
         Column("MB/S", "bytes_per_second", human_megabytes),
         Column("OF BARE", "of_bare", human_share),
-        Column("OF CPU", "of_bare_cpu", human_share),
+        Column("OF CPU", "of_bare_cpu", human_share, spare=True),
         Column("P50 MS", "p50_ms", human_value),
         Column("P95 MS", "p95_ms", human_value),
         Column("P99 MS", "p99_ms", human_value),
-        Column("CPU US", "server_cpu_us", human_value),
-        Column("CLIENT US", "client_cpu_us", human_value),
+        Column("CPU US", "server_cpu_us", human_value, spare=True),
+        Column("CLIENT US", "client_cpu_us", human_value, spare=True),
         Column("NOTE", "note"),
     )
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from nlserver.errors import Error
 from nlserver.reapi.digest import Digest, Function
 
 from nlctl.exits import Exit
@@ -16,6 +17,9 @@ from nlctl.recents import as_json
 from nlctl.resolve import digests
 from nlctl.session import Session, Target
 from nlctl.ui import Column, human_ago, human_bytes, stamp
+
+if TYPE_CHECKING:
+    from nlctl.uses import Uses
 
 EPILOG = """\b
 Examples:
@@ -38,7 +42,7 @@ def command(
     """Tell of each digest whether the CAS has its blob. The digests are taken out of any text, such as an error.
 
     With --tiers, and on a terminal where that is possible, there is a column for every part, whether one of its own
-    stores holds the blob, and what the blob is and when the CAS used it last.
+    stores holds the blob, and what the blob is, when the CAS used it last, and how many results of actions name it.
     """
     session: Session = ctx.obj
     wanted = digests(session, digest, Function.BLAKE3 if blake3 else Function.SHA256)
@@ -51,6 +55,7 @@ def command(
     used = _used(parts, wanted) if looks else {}
     absent = missing(session, target, wanted)
     seen = _tiers(parts, wanted) if looks else None
+    named = _named(parts, wanted) if looks else None
     kinds = session.wait_for(_kinds(target, [one for one in wanted if one not in absent])) if looks else {}
     rows: list[dict[str, Any]] = [
         {
@@ -59,26 +64,42 @@ def command(
             "present": one not in absent,
             "type": kinds.get(one),
             "used": used.get(one),
+            "used_by": named.results[one] if named else None,
             "tiers": None if seen is None else seen[one],
         }
         for one in wanted
     ]
-    _show(session, rows, list(next(iter(seen.values()))) if seen else [])
+    few = [f"USED BY counts {named.looked_into} results; there are more"] if named and not named.complete else []
+    _show(session, rows, list(next(iter(seen.values()))) if seen else [], few)
     if absent:
         session.ui.say(f"{len(absent)} of {len(wanted)} missing")
     return Exit.NOT_FOUND if absent else Exit.OK
 
 
-def _show(session: Session, rows: Sequence[dict[str, Any]], parts: Sequence[str]) -> None:
+def _show(session: Session, rows: Sequence[dict[str, Any]], parts: Sequence[str], warnings: Sequence[str]) -> None:
     columns = [Column("DIGEST", "digest"), Column("PRESENT", "present")]
     if session.ui.structured or not parts:
-        session.ui.items("nlctl.cas.stat/v1", rows, columns)
+        session.ui.items("nlctl.cas.stat/v1", rows, columns, warnings=warnings)
         return
     columns[1:1] = [Column("SIZE", "size_bytes", human_bytes), Column("TYPE", "type")]
-    # As many workers as a terminal has room for.
-    columns += [Column(part.upper().replace("WORKER-", "W"), part) for part in parts]
-    columns.append(Column("USED", "used", human_ago))
-    session.ui.items("nlctl.cas.stat/v1", [{**row, **row["tiers"]} for row in rows], columns)
+    # As many workers as a terminal has room for. A scheduler holds results, and no blobs of its own.
+    columns += [Column(part.upper().replace("WORKER-", "W"), part, spare=part == "scheduler") for part in parts]
+    columns += [Column("USED", "used", human_ago), Column("USED BY", "used_by", _results)]
+    session.ui.items("nlctl.cas.stat/v1", [{**row, **row["tiers"]} for row in rows], columns, warnings=warnings)
+
+
+def _results(count: int | None) -> str:
+    return f"{count} result{'' if count == 1 else 's'}" if count else "-"
+
+
+def _named(parts: Mapping[str, str], wanted: Sequence[Digest]) -> Uses | None:
+    """Which results name these blobs; None where the action cache cannot be listed."""
+    from nlctl.uses import uses
+
+    try:
+        return uses(parts, wanted)
+    except (Fault, Error):
+        return None
 
 
 def _tiers(parts: Mapping[str, str], wanted: Sequence[Digest]) -> Mapping[Digest, dict[str, bool | None]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -182,3 +183,21 @@ def test_the_cluster_is_chosen_by_flag_before_environment(cli: Cli) -> None:
     assert cli(*words, NLCTL_CONTEXT="two").document["item"]["name"] == "two"
     assert cli(*words, "-C", "three", NLCTL_CONTEXT="two").document["item"]["name"] == "three"
     assert cli(*words, "--name", "four", "-C", "three").document["item"]["name"] == "four"
+
+
+@pytest.mark.parametrize(("words", "code"), [("--version", 0), ("context ls", 0), ("cas get zzz", 2)])
+def test_closed_streams_are_no_failure(cli: Cli, words: str, code: int) -> None:
+    for closed in (">&-", "2>&-", "<&-"):
+        shell = subprocess.run(
+            ["sh", "-c", f"{shlex.quote(str(PROGRAM))} {words} {closed}"],
+            env={**os.environ, "XDG_STATE_HOME": str(cli.home / "state")},
+            capture_output=True,
+            text=True,
+        )
+        assert shell.returncode == code
+        assert "Traceback" not in shell.stderr
+
+
+def test_the_name_of_a_file_in_place_of_a_digest_leads_to_its_digest(cli: Cli) -> None:
+    (cli.home / "a.out").touch()
+    assert f"write file:{cli.home / 'a.out'}" in cli("cas", "missing", str(cli.home / "a.out"), code=2).err

@@ -160,14 +160,15 @@ class TestStat:
 
     def test_a_person_sees_every_tier(self, cluster: Cli, action: str) -> None:
         header, row = on_terminal(cluster, "cas", "stat", action).splitlines()[:2]
-        names = ["DIGEST", "SIZE", "TYPE", "PRESENT", "CAS", "SCHEDULER", "W1", "W2", "USED"]
+        names = ["DIGEST", "SIZE", "TYPE", "PRESENT", "CAS", "SCHEDULER", "W1", "W2", "USED", "USED", "BY"]
         assert header.split() == names
         assert row.split()[3:6] == ["action", "yes", "yes"]
+        assert row.endswith("1 result")
         item = valid(cluster("cas", "stat", action, "--tiers", "-o", "json").document)["items"][0]
         assert (item["type"], item["tiers"]["cas"]) == ("action", True)
-        assert item["used"] is not None
+        assert (item["used"] is not None, item["used_by"]) == (True, 1)
         item = valid(cluster("cas", "stat", action, "-o", "json").document)["items"][0]
-        assert (item["present"], item["type"], item["used"], item["tiers"]) == (True, None, None, None)
+        assert (item["present"], *(item[key] for key in ("type", "used", "tiers", "used_by"))) == (True, *[None] * 4)
 
     def test_a_pipe_gets_the_answer_without_the_library_that_costs_more_than_it(
         self, cluster: Cli, action: str

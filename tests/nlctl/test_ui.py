@@ -137,6 +137,14 @@ def test_a_list_without_rows_is_told_and_has_no_header() -> None:
     assert (out.getvalue(), err.getvalue()) == ("", "no blob is there\n")
 
 
+def test_a_terminal_without_room_leaves_spare_columns_out() -> None:
+    columns = (Column("DIGEST", "digest"), Column("THERE", "there", spare=True), Column("NOTE", "note"))
+    for wide, header in ((120, "DIGEST  THERE  NOTE"), (36, "DIGEST  NOTE")):
+        with terminal_of(wide) as (terminal, seen):
+            Ui(Display(color="never"), {}, terminal, Pipe()).items("s/v1", ROWS[:1], columns)
+            assert " ".join(seen("1b[31m\n").partition("\n")[0].split()) == " ".join(header.split())
+
+
 def test_json_is_one_document_with_items_and_every_key() -> None:
     ui, out, err = _ui(Display(output="json"))
     ui.items("nlctl.x/v1", ROWS, COLUMNS, warnings=["odd"])
