@@ -40,11 +40,11 @@ def server(lab: Lab, *, host: str = HOST, listener: str = "", services: str = ""
     return f"{host}:{port}"
 
 
-def known_as(lab: Lab, url: str, access: Access) -> Clue:
-    """Let a user of his own have a context for this server, with these files."""
+def known_as(lab: Lab, url: str, access: Access | None = None, *, executor: str = "") -> Clue:
+    """Let a user of his own have a context for this server, with these files, and execution perhaps elsewhere."""
     home = lab.ledger.run / "user"
     contexts = Contexts(config_home({_HOME: str(home)}))
-    context = Context("elsewhere", url, url, access=access)
+    context = Context("elsewhere", url, executor or url, access=access or Access())
     contexts.path(context.name).parent.mkdir(parents=True, exist_ok=True)
     lab.write(contexts.path(context.name), context.text())
     return Clue(flags=("-C", context.name), environment={_HOME: str(home)})

@@ -146,6 +146,7 @@ MISTAKES: Final = {
     "old": Mistake(_old),
     "blake3-only": Mistake(_by(Function.BLAKE3), refuses=Function.SHA256),
     "sha256-only": Mistake(refuses=Function.BLAKE3),
+    "announces-sha256": Mistake(_by(Function.SHA256)),
     "large-batches": Mistake(_large_batches),
     "compressed": Mistake(_compressed),
     "empty-blob": Mistake(lacks_the_empty_blob=True),

@@ -11,6 +11,7 @@ from nlserver.proto import remote_execution_pb2 as re_pb
 from nlserver.reapi.tree import message_of
 
 from nlctl.doctor.finding import Verdict
+from nlctl.lab.elsewhere import known_as
 from nlctl.lab.injection import Clue, Injection
 from nlctl.lab.lab import Lab
 from nlctl.launch.wish import HOST
@@ -26,6 +27,15 @@ def _behind(mistake: str) -> Callable[[Lab], Clue]:
 def _facade(mistake: str, lab: Lab) -> Clue:
     port = lab.stand_in("facade", f"{HOST}:{lab.ports.cas}", mistake)
     return Clue(flags=("--endpoint", f"grpc://{HOST}:{port}"))
+
+
+def _half_known(lab: Lab) -> Clue:
+    port = lab.stand_in("facade", f"{HOST}:{lab.ports.cas}", "announces-sha256")
+    return known_as(lab, f"grpc://{HOST}:{port}", executor=str(lab.target.executor))
+
+
+def _no_worker(lab: Lab) -> Clue:
+    return Clue(flags=("--endpoint", f"grpc://{HOST}:{lab.other_server().cas}"))
 
 
 def _no_execution(lab: Lab) -> None:
@@ -67,6 +77,14 @@ def _cleaned(lab: Lab) -> None:
 
 FAULTS: Final = (
     Injection(
+        "no-worker",
+        "actions are taken, and nobody runs them",
+        "The client was given a server to which no worker is connected, and which does not tell of its workers.",
+        _no_worker,
+        "NLD-EXE-01",
+        Verdict.WARNING,
+    ),
+    Injection(
         "old-server",
         "a server of another protocol",
         "The client was given a server which speaks version 1 of the API alone.",
@@ -95,6 +113,14 @@ FAULTS: Final = (
         "The capabilities of the scheduler's listener say nothing of execution: clients refuse to build remotely.",
         _no_execution,
         "NLD-API-03",
+    ),
+    Injection(
+        "half-known-function",
+        "a digest function that one of two endpoints knows",
+        "Execution takes actions by SHA-256 and by BLAKE3, and the CAS in use beside it announces SHA-256 alone.",
+        _half_known,
+        "NLD-API-03",
+        Verdict.INFO,
     ),
     Injection(
         "small-proxy",

@@ -11,17 +11,27 @@ from nlctl.lab.lab import Lab
 
 
 def _with(line: str) -> Callable[[Lab], Clue]:
+    """A workspace with this line in its .bazelrc, in which `{executor}` is the lab's own."""
+
     def workspace(lab: Lab) -> Clue:
         folder = lab.ledger.run / "workspace"
         folder.mkdir(exist_ok=True)
         lab.write(folder / "MODULE.bazel", "")
-        lab.write(folder / ".bazelrc", f"{line}\n")
+        lab.write(folder / ".bazelrc", f"{line.format(executor=lab.target.executor)}\n")
         return Clue(folder=str(folder))
 
     return workspace
 
 
 FAULTS: Final = (
+    Injection(
+        "unused-cluster",
+        "the workspace does not use the cluster",
+        "A workspace of Bazel was cloned anew, and its .bazelrc says nothing of the cluster.",
+        _with("build --keep_going"),
+        "NLD-CLI-01",
+        Verdict.INFO,
+    ),
     Injection(
         "other-server",
         "the .bazelrc names another server",
@@ -45,5 +55,14 @@ FAULTS: Final = (
         _with("build --noremote_accept_cached"),
         "NLD-CLI-03",
         Verdict.WARNING,
+    ),
+    Injection(
+        "missing-options",
+        "the .bazelrc leaves out what would help",
+        "The workspace builds on the cluster with --remote_executor alone: it downloads more than it needs, and a blob "
+        "that was evicted ends the build.",
+        _with("build --remote_executor={executor}"),
+        "NLD-CLI-03",
+        Verdict.INFO,
     ),
 )
