@@ -1,4 +1,5 @@
-"""Measures how long commands themselves take: start, help, one request, the completion key, a new shell.
+"""Measures how long commands themselves take: start, help, one request, the completion key, a new shell, a long list,
+and a cluster of five workers up, up once more and down. Statements 1 to 8, 10, 12 and 55.
 
     .venv/bin/python tests/bench/commands.py
 
@@ -24,6 +25,8 @@ from finding import Finding, note, show
 _NLCTL: Final = Path(sys.executable).parent / "nlctl"
 _SCRIPTS: Final = Path(__file__).parents[2] / "completions"
 _RUNS: Final = 20
+_MANY: Final = 10_000
+_LIVES: Final = 3
 _SHELLS: Final = {
     "bash": ("bash", "--norc", "--noprofile", "-c"),
     "zsh": ("zsh", "-f", "-c"),
@@ -75,6 +78,7 @@ def main() -> None:
         nlctl("up", "--workers", "2", "--base-port", "auto")
         try:
             nlctl("run", "--", "true")
+            listing(environment, Path(folder, "tree"))
             digest = nlctl("cas", "put", "-q", str(_SCRIPTS / "nlctl.bash"))
             measured("one request, nlctl cas stat", [_NLCTL, "cas", "stat", digest], environment, 300)
             for kind in ("workers", "digests", "contexts", "operations"):
@@ -90,9 +94,44 @@ def main() -> None:
             silent.listen()
             words = [_NLCTL, "__complete", "operations"]
             measured("completing operations, the scheduler never answers", words, environment, 200)
+        lifecycle(environment)
         for name, argv in _SHELLS.items():
             if shutil.which(name):
                 loading(name, argv, environment)
+
+
+def listing(environment: Mapping[str, str], tree: Path) -> None:
+    """How long a list of many blobs takes in a pipe."""
+    tree.mkdir()
+    for number in range(_MANY):
+        (tree / str(number)).write_text(str(number))
+    subprocess.run([_NLCTL, "cas", "put", "--tree", tree], env=environment, capture_output=True, check=True)
+    measured(f"nlctl cas ls of {_MANY:,} blobs", [_NLCTL, "cas", "ls"], environment, 400)
+
+
+def lifecycle(environment: Mapping[str, str]) -> None:
+    """How long a cluster of five workers takes to come, to be found as it should be, and to go. The longest of each."""
+    words = {
+        "up of five workers, proven by a canary on each": (
+            "up",
+            "--workers",
+            "5",
+            "--base-port",
+            "auto",
+            "--name",
+            "five",
+        ),
+        "up once more": ("up", "--workers", "5", "--name", "five"),
+        "doctor object, of a blob that is nowhere": ("doctor", "object", "--name", "five", f"file:{_NLCTL}"),
+        "down": ("down", "--name", "five"),
+    }
+    limits = (5000, 1000, 3000, 2000)
+    times = [[took([_NLCTL, *each], environment)[0] for each in words.values()] for _ in range(_LIVES)]
+    for what, most, own in zip(words, limits, zip(*times, strict=True), strict=True):
+        show(Finding(f"nlctl {what}", f"{max(own):.0f} ms", f"below {most} ms", max(own) < most))
+    subprocess.run(
+        [_NLCTL, "down", "--name", "five", "--wipe", "--yes"], env=environment, capture_output=True, check=True
+    )
 
 
 def loading(name: str, argv: Sequence[str], environment: Mapping[str, str]) -> None:

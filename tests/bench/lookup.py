@@ -4,7 +4,7 @@
 
 Each side is a process of its own, start included, and both take turns. The bare loop verifies nothing, writes files
 where they shall be, and knows all digests before; only of a single file that it puts it computes the digest, as every
-client must, and in another comparison not even that.
+client must, and in another comparison not even that. Statement 11.
 """
 
 from __future__ import annotations

@@ -51,6 +51,7 @@ def _reconfigured(cli: Cli, name: str, old: str, new: str) -> None:
 
 
 def test_ready_is_said_after_a_canary_ran_on_every_worker(tmp_path: Path) -> None:
+    """Statement 33; of 8 what is left."""
     cli = Cli(tmp_path)
     try:
         done = cli("up", "--workers", "2", "--base-port", "auto")
@@ -196,6 +197,7 @@ class TestUp:
             cluster("up", "--name", "two", "--base-port", "auto", "--dry-run")
 
     def test_a_failed_start_takes_back_what_it_made_and_shows_the_log(self, tmp_path: Path, cluster: Cli) -> None:
+        """Statement 32."""
         blocked = Cli(tmp_path)
         # The CAS cannot make its store where a file stands in the way.
         data = blocked.state / "clusters" / "dev" / "data"
@@ -208,6 +210,7 @@ class TestUp:
 
     @pytest.mark.slow
     def test_keep_on_fail_leaves_it_to_look_into(self, tmp_path: Path) -> None:
+        """Statement 32."""
         blocked = Cli(tmp_path)
         data = blocked.state / "clusters" / "dev" / "data"
         data.mkdir(parents=True)

@@ -68,6 +68,7 @@ B3 = Function.BLAKE3
     ],
 )
 def test_a_text_leads_to_its_digests(text: str, found: list[Found]) -> None:
+    """Statement 26."""
     assert find(text) == found
 
 
@@ -135,6 +136,7 @@ _PIECES = st.sampled_from([H, G, "/", "-", ":", "148", "blobs", "uploads", U, '"
 
 @given(st.lists(_PIECES | st.text(max_size=8)).map("".join))
 def test_any_text_makes_digests_a_prefix_or_a_usage_fault(text: str) -> None:
+    """Statement 26."""
     with suppress(Fault):
         made = parse(text)
         assert isinstance(made, Prefix) or all(len(one.hash) == 64 for one in made)

@@ -50,6 +50,7 @@ def test_every_pane_is_reached_by_its_number(cluster: Cli) -> None:
 
 
 def test_only_what_changed_is_written_again(cluster: Cli) -> None:
+    """Statement 13, for what goes to the terminal."""
     with running(cluster) as screen:
         first = len(screen.written)
         screen.press("2")
