@@ -15,7 +15,7 @@ UNCAUSED: Final[Mapping[str, str]] = {
     "NLD-DKR-04": _DOCKER,
     "NLD-DKR-05": _DOCKER,
     "NLD-PERF-01": "a measurement beyond chance takes a machine on which nothing else runs",
-    "NLD-QUE-02 WEDGED": "the scheduler would have to leave an action alone which a worker has room for",
+    "NLD-QUE-02 failed": "WEDGED: the scheduler would have to leave an action alone which a worker has room for",
     "NLD-QUE-04 failed": "the scheduler would have to keep an action of a worker that is gone: it queues it again",
 }
 """Checks by their ids; a word after one stands for that verdict of it alone."""

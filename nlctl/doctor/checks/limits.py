@@ -209,7 +209,7 @@ CHECKS: Final = (
         "batches as large as announced pass",
         Level.STANDARD,
         "random bytes as many as one batch may have, at most 4 MiB, in and out in one call each",
-        "warning, with the call that failed",
+        "warning: the call that did not pass",
         "the message limit of the server, or a proxy in between",
         _batch,
         judge_batch,

@@ -18,6 +18,7 @@ from nlctl.lab.lab import Lab, damaged
 _SMALL: Final = "16m"
 _STRANGER_BYTES: Final = 300 << 20
 _MIB: Final = 1 << 20
+_QUARTER: Final = 256 << 10
 _BLOBS: Final = 200
 _SMALL_BLOB: Final = 100
 _TIER_MIB: Final = 8
@@ -67,6 +68,14 @@ def _rushed(lab: Lab) -> None:
     for one in lab.put_all(secrets.token_bytes(_MIB) for _ in range(_ROOM_MIB * 9 // 10)):
         os.utime(lab.blob(one), (long_ago, long_ago))
     lab.put_all(secrets.token_bytes(_MIB) for _ in range(_ROOM_MIB * 2 // 3))
+
+
+def _filled(lab: Lab) -> None:
+    """To the last quarter of a mebibyte, by what has not been used for long either."""
+    lab.renew_stores(max_bytes=f"{_ROOM_MIB}mb")
+    long_ago = time.time() - _UNUSED_SECONDS
+    for one in lab.put_all(secrets.token_bytes(_QUARTER) for _ in range(_ROOM_MIB * 1_000_000 // _QUARTER)):
+        os.utime(lab.blob(one), (long_ago, long_ago))
 
 
 def _emptied(lab: Lab) -> None:
@@ -190,5 +199,13 @@ FAULTS: Final = (
         "NLD-STO-06",
         Verdict.WARNING,
         mended_by=("recorded",),
+    ),
+    Injection(
+        "full-store",
+        "a store is full",
+        f"The CAS may keep {_ROOM_MIB} MB and does: each new blob takes the place of one that nobody used for hours.",
+        _filled,
+        "NLD-STO-06",
+        Verdict.INFO,
     ),
 )

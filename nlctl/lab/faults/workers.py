@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -22,8 +23,12 @@ def _elsewhere(lab: Lab) -> None:
     lab.apply()
 
 
-def _dying(lab: Lab) -> None:
-    for _ in range(_LOSSES):
+def _killed(times: int) -> Callable[[Lab], None]:
+    return partial(_dying, times)
+
+
+def _dying(times: int, lab: Lab) -> None:
+    for _ in range(times):
         tell(lab.process("worker-2"), signal.SIGKILL)
         lab.until(partial(_runs_again, lab), "worker-2 is back")
 
@@ -88,9 +93,17 @@ FAULTS: Final = (
         "dying-worker",
         "a worker is killed again and again",
         f"worker-2 was killed {_LOSSES} times within a minute, as the kernel does where memory is short.",
-        _dying,
+        _killed(_LOSSES),
         "NLD-PRC-05",
         Verdict.WARNING,
+    ),
+    Injection(
+        "killed-worker",
+        "a worker was killed and runs again",
+        "worker-2 was killed once and is back; whoever wonders about a build of a moment ago should know.",
+        _killed(1),
+        "NLD-PRC-05",
+        Verdict.INFO,
     ),
     Injection(
         "flapping-worker",

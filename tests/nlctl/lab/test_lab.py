@@ -16,6 +16,8 @@ from nlctl.lab.undo import Ended, Joined, Moved, Text, read
 from nlctl.launch.ledger import Ledger
 from tests.nlctl.conftest import Cli, items
 
+ENDS = ("failed", "warning", "info")
+"""How a check may end that has something to say."""
 WELL = {Cause.PRESENT, Cause.SHARED_FAST}
 """Not caused: nothing is wrong, and what nlserver keeps from happening."""
 
@@ -39,10 +41,13 @@ def test_faults_name_checks_that_exist() -> None:
     assert {one.check for one in every().values() if one.check} <= set(every_check())
 
 
-def test_a_check_has_a_fault_or_a_reason_why_not_and_never_both() -> None:
-    caused = {one.check for one in every().values()}
-    assert not caused & set(UNCAUSED)
+def test_each_verdict_of_a_check_has_a_fault_or_a_reason_why_not() -> None:
+    caused = {(one.check, str(one.status)) for one in every().values()}
+    assert not {check for check, _ in caused} & set(UNCAUSED)
     assert {one.partition(" ")[0] for one in UNCAUSED} <= set(every_check())
+    for check in every_check().values():
+        wanted = {word for word in ENDS if word in check.verdicts and f"{check.id} {word}" not in UNCAUSED}
+        assert check.id in UNCAUSED or wanted == {end for id_, end in caused if id_ == check.id}, check.id
 
 
 def test_every_verdict_on_a_blob_has_a_fault_that_leads_to_it() -> None:
