@@ -77,7 +77,7 @@ _nlctl_options() {
         'doctor config') REPLY='--strict --format --for --set --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor net') REPLY='--every --count --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor object') REPLY='--blake3 --fix -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
-        'doctor undo') REPLY='-n --dry-run -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'doctor undo') REPLY='-n --dry-run --list -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'lab start') REPLY='--workers --wait-timeout -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'lab break') REPLY='-n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'lab restore') REPLY='-n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;

@@ -147,7 +147,7 @@ function __nlctl_options
         case 'doctor object'
             printf '%s\t%s\n' --blake3 'Hashes are BLAKE3 where the text does not say.' --fix 'Mend it if that is safe, after showing how.' -n 'With --fix: only show it.' --dry-run 'With --fix: only show it.' --name 'Which cluster; the latest one.'
         case 'doctor undo'
-            printf '%s\t%s\n' -n 'Only show what would be taken back.' --dry-run 'Only show what would be taken back.'
+            printf '%s\t%s\n' -n 'Only show what would be taken back.' --dry-run 'Only show what would be taken back.' --list 'List the fixes that can be taken back.'
         case 'lab start'
             printf '%s\t%s\n' --workers 'How many workers, two at least. [default: 2]' --wait-timeout 'Longest wait until it is ready. [default: 60s]' -n 'Only tell whether it would start.' --dry-run 'Only tell whether it would start.' --name 'What to call it; lab.'
         case 'lab break'

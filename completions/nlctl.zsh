@@ -78,7 +78,7 @@ _nlctl_own() {
         'doctor config') found=('--strict:Warnings are failures.' '--format:text, github (annotations) or sarif. [default: text]' '--for:nlserver, or nativelink for its stricter rules. [default: nlserver]' '--set:NAME=VALUE, as in the environment.' '--name:Which cluster; the latest one.') ;;
         'doctor net') found=('--every:The time from one round to the next. [default: 5s]' '--count:So many rounds; 0 until Ctrl-C.' '--name:Which cluster; the latest one.') ;;
         'doctor object') found=('--blake3:Hashes are BLAKE3 where the text does not say.' '--fix:Mend it if that is safe, after showing how.' '-n:With --fix: only show it.' '--dry-run:With --fix: only show it.' '--name:Which cluster; the latest one.') ;;
-        'doctor undo') found=('-n:Only show what would be taken back.' '--dry-run:Only show what would be taken back.') ;;
+        'doctor undo') found=('-n:Only show what would be taken back.' '--dry-run:Only show what would be taken back.' '--list:List the fixes that can be taken back.') ;;
         'lab start') found=('--workers:How many workers, two at least. [default: 2]' '--wait-timeout:Longest wait until it is ready. [default: 60s]' '-n:Only tell whether it would start.' '--dry-run:Only tell whether it would start.' '--name:What to call it; lab.') ;;
         'lab break') found=('-n:Only tell what would be done.' '--dry-run:Only tell what would be done.' '--name:Which lab; the one called lab.') ;;
         'lab restore') found=('-n:Only tell what is broken.' '--dry-run:Only tell what is broken.' '--name:Which lab; the one called lab.') ;;

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from nlctl.doctor.change import Change
 from nlctl.doctor.ground import Ground
 from nlctl.doctor.journal import Entry, Journal
-from nlctl.doctor.kinds import document
 from nlctl.doctor.mending import Ailment, Left, Plan, carry_out, planned, unfinished
 from nlctl.doctor.report import fix_words, hanging
+from nlctl.faults import fix
 from nlctl.session import Session
 
 _MOST_ROUNDS: Final = 5
 """What one repair uncovers, such as what was skipped while a part was down, is mended in the next round."""
+_AND_MORE: Final = f"more of it came up in each of {_MOST_ROUNDS} rounds"
 
 
 @dataclass
@@ -91,16 +94,19 @@ def fixed(
         session.ui.say("examining it again")
         done.sick = tuple(again())
         ground = Ground(session, name, journal.folder(entry.id))
+    else:
+        done.left = tuple(Left(one, _AND_MORE, (fix("go on", "nlctl", "doctor", "--fix"),)) for one in done.sick)
     if done.continues and not dry_run:
         journal.done(entry)
         done.id = entry.id
+    if done.id is not None and (old := journal.prune(time.time())):
+        session.ui.say(f"forgot {len(old)} fixes that are older than 30 days, and what they had set aside")
     _tell(session, done)
     return done
 
 
-def _shown(change: Any) -> dict[str, Any]:
-    kept = {"kind": document(change)["kind"], "does": change.does}
-    return {**kept, "undoes": change.undoes or None, "diff": change.diff or None}
+def _shown(change: Change) -> dict[str, Any]:
+    return {"kind": change.kind, "does": change.does, "undoes": change.undoes or None, "diff": change.diff or None}
 
 
 def _show(session: Session, plan: Plan) -> None:

@@ -3,7 +3,8 @@
     fixes/ID/fix.json    the changes, written and on the disk before the first of them is made
     fixes/ID/...         what they set aside
 
-A command that is killed leaves the journal of a fix that is not done, or nothing at all.
+A command that is killed leaves the journal of a fix that is not done, or nothing at all. Fixes that came to their end
+are kept for 30 days, and the latest ten of them for ever.
 """
 
 from __future__ import annotations
@@ -23,19 +24,22 @@ from nlctl.launch.ledger import write
 
 _SCHEMA: Final = 1
 _NAME: Final = "fix.json"
+_KEPT_SECONDS: Final = 30 * 86400.0
+_KEPT: Final = 10
 
 
 @dataclass(frozen=True)
 class Entry:
     """One fix: the cluster it was of ("" for a server elsewhere), and its changes in the order in which they are made.
 
-    `is_done` is False for one that was interrupted, or failed.
+    `is_done` is False for one that was interrupted, or failed; `when` it was written down last, seconds since 1970.
     """
 
     id: str
     cluster: str
     changes: tuple[Change, ...] = ()
     is_done: bool = False
+    when: float = 0.0
 
 
 class Journal:
@@ -79,7 +83,8 @@ class Journal:
             why = f"known: {', '.join(known[:5])}" if known else "nothing was repaired, or all of it was taken back"
             what = f"there is no fix {id_!r}" if id_ else "there is no fix to undo"
             raise Fault(NO_FIX, what, why=why, fixes=[remedy] if known else [fix("repair", "nlctl", "doctor", "--fix")])
-        document = json.loads((self.folder(wanted) / _NAME).read_text(encoding="utf-8"))
+        path = self.folder(wanted) / _NAME
+        document = json.loads(path.read_text(encoding="utf-8"))
         if document["schema"] != _SCHEMA:
             raise Fault(
                 NEWER_STATE,
@@ -88,7 +93,7 @@ class Journal:
                 fixes=[fix("undo it with the nlctl that made it")],
             )
         made = tuple(kinds.of_document(one) for one in document["changes"])
-        return Entry(wanted, document["cluster"], made, document["done"])
+        return Entry(wanted, document["cluster"], made, document["done"], path.stat().st_mtime)
 
     def done(self, entry: Entry) -> Entry:
         """It came to its end."""
@@ -101,11 +106,19 @@ class Journal:
         entries: Sequence[Entry] = [self.load(one) for one in self.ids()]
         return [one.id for one in entries if one.cluster == cluster and not one.is_done]
 
+    def prune(self, now: float) -> list[str]:
+        """Forget the fixes that came to their end long ago, with what they set aside; answers which."""
+        done = [one for one in map(self.load, self.ids()) if one.is_done]
+        old = [one.id for one in done[_KEPT:] if now - one.when > _KEPT_SECONDS]
+        for id_ in old:
+            self.forget(id_)
+        return old
+
     def forget(self, id_: str) -> None:
-        """It was taken back: the journal goes first, so that nothing half removed is offered again."""
+        """It was taken back, or is too old: the journal goes first, so that nothing half removed is offered again."""
         import shutil
 
-        (self.folder(id_) / _NAME).unlink()
+        (self.folder(id_) / _NAME).unlink(missing_ok=True)
         shutil.rmtree(self.folder(id_), ignore_errors=True)
 
 

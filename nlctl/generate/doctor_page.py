@@ -65,6 +65,8 @@ SARIF for code scanning. The rules that are of the catalogue of defects of Nativ
 `nlctl doctor undo [ID]` takes the latest fix back, or the one of this id: it shows what, asks, does it, and looks
 whether all is as it was. Files are as they were byte for byte, wrong bytes stand where they stood, removed results are
 back where no newer one is. It refuses, and changes nothing, when somebody changed a file of the fix since.
+`nlctl doctor undo --list` shows all that can be taken back: a fix that came to its end for 30 days, the latest ten of
+them and those that were interrupted for ever. What a fix set aside goes with its journal.
 
 A change is never told from a mark that it is done, but from the world: a fix that was killed at any moment is taken
 back by `undo`, or brought to its end by `--fix`, like one that ended well.

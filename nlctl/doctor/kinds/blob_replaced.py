@@ -65,8 +65,10 @@ class Replaced:
     def stand(self, ground: Ground) -> Stand:
         """Whether the bytes that were set aside still, or again, stand in their places."""
         if not self.wrong:
-            absent = ground.with_client(lambda remote: remote.missing([self.digest]), self.digest.function)
-            return Stand.BEFORE if absent else Stand.AFTER
+            # The layers themselves are asked: what stands above them may remember for a while what was there.
+            seen = layers.trace(ground.sockets(), self.digest)
+            held = any(one.state == "present" and f"{one.part}:{one.path}" in self.cas for one in seen)
+            return Stand.AFTER if held else Stand.BEFORE
         kept = [(Path(name), self._kept(name)) for name in self.files if name]
         as_it_was = all(not aside.exists() or _same(name, aside) for name, aside in kept)
         return Stand.BEFORE if as_it_was else Stand.AFTER

@@ -181,5 +181,6 @@ FAULTS: Final = (
         "A job that cleans up removed files of the CAS, and nothing checks results before clients are given them.",
         _cleaned,
         "NLD-AC-02",
+        mended_by=("dangling",),
     ),
 )

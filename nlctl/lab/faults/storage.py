@@ -169,7 +169,6 @@ FAULTS: Final = (
         "somebody who wrote there.",
         _rotten,
         "NLD-STO-03",
-        mended_by=("blob",),
     ),
     Injection(
         "emptied-store",

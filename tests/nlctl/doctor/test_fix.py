@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import signal
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -103,6 +104,64 @@ def test_nothing_is_changed_by_a_dry_run_nor_where_nobody_can_be_asked(cluster: 
     assert cluster("doctor", *SHARING, "--fix", "-o", "json", code=2).fault["code"] == "NL-USE-104"
     assert split.read_text() == broken
     assert fixes(cluster) == before
+
+
+def kept(cli: Cli) -> dict[str, bytes]:
+    """All files of the user by their paths, but for logs, sockets, and the stores' own tables."""
+    found = (path for path in cli.home.rglob("*") if path.is_file() and not {"logs", "run"} & {*path.parts})
+    return {str(path): path.read_bytes() for path in found if not path.name.startswith(".")}
+
+
+def test_without_fix_nothing_is_changed_but_for_probe_blobs(cluster: Cli, split: Path, tmp_path: Path) -> None:
+    """Statement 47, with all to mend that there is: a wrong config, a forgotten worker, a blob that is damaged."""
+    digest = put(cluster, tmp_path)
+    stored(cluster, digest).chmod(0o644)
+    stored(cluster, digest).write_bytes(secrets.token_bytes(100))
+    cluster("workers", "cordon", "worker-1")
+    before, running = kept(cluster), pids(cluster)
+    blobs, results = len(items(cluster, "cas", "ls")), len(items(cluster, "ac", "ls"))
+    assert "NLD-SHR-01" in failed(cluster)
+    verdict(cluster, digest)
+    after = kept(cluster)
+    assert {path: after.get(path) for path in before} == before, "every file is as it was, the damaged blob as well"
+    added = [path.removeprefix(f"{home(cluster)}/") for path in after.keys() - before.keys()]
+    assert {path.split("/")[0] for path in added} <= {"data"}, "what came is in stores"
+    assert len(items(cluster, "cas", "ls")) > blobs
+    assert len(items(cluster, "ac", "ls")) > results
+    assert pids(cluster) == running
+    assert {one["name"]: one["state"] for one in items(cluster, "workers", "ls")}["worker-1"] == "draining"
+    cluster("workers", "uncordon", "worker-1")
+    cluster("cas", "rm", digest, "--yes")
+
+
+def test_a_token_that_others_may_read_is_its_owners_alone_and_undo_gives_it_back(cluster: Cli) -> None:
+    token = cluster.home / "token"
+    token.write_text("secret")
+    token.chmod(0o644)
+    cluster("context", "add", "guarded", f"grpc://127.0.0.1:{ports(cluster)['cas']}", "--token-file", str(token))
+    try:
+        done = fix(cluster, "-C", "guarded", "--check", "NLD-SEC-02")
+        assert [(one["check"], one["is_well"]) for one in done["mends"]] == [("NLD-SEC-02", True)]
+        assert stat.S_IMODE(token.stat().st_mode) == 0o600
+        undo(cluster, done["id"])
+        assert stat.S_IMODE(token.stat().st_mode) == 0o644
+    finally:
+        cluster("context", "rm", "guarded")
+
+
+def test_the_lines_for_bazel_are_written_for_this_cluster_and_undo_writes_the_old_ones(cluster: Cli) -> None:
+    (cluster.home / "MODULE.bazel").touch()
+    (cluster.home / ".bazelrc").write_text("try-import %workspace%/.bazelrc.nlctl\n")
+    lines = cluster.home / ".bazelrc.nlctl"
+    cluster("bazelrc", "--write")
+    ours = lines.read_bytes()
+    theirs = ours.replace(str(ports(cluster)["cas"]).encode(), b"1").replace(b"\n", b"\r\n")
+    lines.write_bytes(theirs)
+    done = fix(cluster, "--check", "NLD-CLI-01")
+    assert [(one["check"], one["is_well"]) for one in done["mends"]] == [("NLD-CLI-01", True)]
+    assert lines.read_bytes() == ours
+    undo(cluster, done["id"])
+    assert lines.read_bytes() == theirs, "byte for byte"
 
 
 def test_there_is_nothing_to_undo_where_nothing_was_repaired(cli: Cli) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +57,7 @@ from nlctl.launch.process import Identity
 from nlctl.lint.finding import Edit, Finding, Severity
 from nlctl.lint.judging import Text
 from nlctl.lint.restoring import restored
+from tests.nlctl.conftest import Cli, items
 from tests.nlctl.doctor.test_judges import CASES, WORKER
 
 DIGEST = of(b"a blob")
@@ -259,6 +262,33 @@ def test_each_kind_of_change_comes_out_of_a_journal_as_it_went_in(tmp_path: Path
     journal.forget("1")
     with pytest.raises(Fault, match="no fix to undo"):
         journal.load("")
+
+
+def test_done_fixes_are_kept_for_a_month_and_the_latest_ten_and_those_that_were_interrupted_for_ever(
+    tmp_path: Path,
+) -> None:
+    journal = Journal(tmp_path)
+    for number in range(14):
+        journal.keep(Entry(f"{number:02}", "dev", is_done=number != 1))
+        (journal.folder(f"{number:02}") / "aside").touch()
+    now = time.time()
+    for number in (0, 1, 2, 5):
+        os.utime(journal.folder(f"{number:02}") / "fix.json", (now, now - 31 * 86400))
+    assert journal.prune(now) == ["02", "00"]
+    assert not journal.folder("00").exists()
+    assert journal.ids() == [f"{number:02}" for number in reversed(range(14)) if number not in (0, 2)]
+    assert journal.interrupted("dev") == ["01"]
+
+
+def test_the_fixes_that_can_be_taken_back_are_listed(cli: Cli) -> None:
+    assert items(cli, "doctor", "undo", "--list") == []
+    journal = Journal(cli.state)
+    journal.keep(Entry("1", "", (Uploaded(), Changed("/key", 0o644, 0o600)), is_done=True))
+    journal.keep(Entry("2", "dev"))
+    later, first = items(cli, "doctor", "undo", "--list")
+    assert (later["id"], later["cluster"], later["status"], later["changes"]) == ("2", "dev", "interrupted", [])
+    assert (first["id"], first["cluster"], first["status"]) == ("1", None, "done")
+    assert [one["undoes"] for one in first["changes"]] == [None, "chmod 644 /key"]
 
 
 @pytest.mark.parametrize("change", EVERY, ids=range(len(EVERY)))
