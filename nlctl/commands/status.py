@@ -58,7 +58,12 @@ def _look(session: Session, name: str) -> dict[str, Any]:
     seen, trouble = _overview(record.ports.urls[2])
     found = attention(reports, record.workers, seen, trouble, time.time())
     sockets = {name: socket for name, socket in answering(reports).items() if name == "cas"}
-    return {**_item(record, reports, seen, found), "stores": _stores(sockets), "results": _results(sockets)}
+    return {
+        **_item(record, reports, seen, found),
+        "stores": _stores(sockets),
+        "results": _results(sockets),
+        "actions": _actions(record.ports.urls[2]) if seen else None,
+    }
 
 
 def _code(item: dict[str, Any]) -> int:
@@ -111,6 +116,27 @@ def _results(sockets: Mapping[str, str]) -> dict[str, Any]:
     return {"found": found, "missed": missed, "hit_ratio": found / (found + missed) if found + missed else None}
 
 
+def _actions(endpoint: str) -> dict[str, Any] | None:
+    """How many actions were given to workers of late, as far as the scheduler remembers; None where it does not say."""
+    from nlserver.proto import admin_pb2
+
+    from nlctl.watch.pace import EVENT, pace
+
+    given, since = [], 0.0
+    try:
+        with admin.Admin(endpoint) as scheduler:
+            for event in scheduler.stream("WatchEvents", admin_pb2.WatchEventsRequest()):
+                when = event.when.seconds + event.when.nanos / 1e9
+                # Unless it is the first of all there were others before, which are forgotten.
+                since = since or (when if event.number > 1 else 1.0)
+                if event.event == EVENT:
+                    given.append(when)
+    except Error:
+        return None
+    found = pace(given, time.time(), since)
+    return {"given": sum(found.slots), "span_ms": int(found.seconds * 1000), "slots": list(found.slots)}
+
+
 def _overview(endpoint: str) -> tuple[admin.Overview | None, str]:
     try:
         return admin.overview(endpoint), ""
@@ -155,6 +181,7 @@ def _text(ui: Ui, item: dict[str, Any], *, graph: bool, bold: bool = True) -> st
                 ("Scheduler", item["endpoints"]["scheduler"]),
                 *((one["name"], _store(one)) for one in item["stores"]),
                 *_hits(item["results"]),
+                *_pace(item["actions"], ascii_only=ui.ascii_only),
             ]
         ),
         *(_graph(ui, item) if graph else (f"  {ui.mark(_good(one['state']))} {_part(one)}" for one in item["parts"])),
@@ -179,6 +206,15 @@ def _store(store: dict[str, Any]) -> str:
 def _hits(results: dict[str, Any]) -> list[tuple[str, str]]:
     asked = results["found"] + results["missed"]
     return [("Results", f"hit {results['hit_ratio']:.0%} of {asked:,} look-ups since the start")] if asked else []
+
+
+def _pace(actions: dict[str, Any] | None, *, ascii_only: bool) -> list[tuple[str, str]]:
+    from nlctl.watch.marks import spark
+
+    if not actions or not actions["given"]:
+        return []
+    line = spark(actions["slots"], len(actions["slots"]), ascii_only=ascii_only)
+    return [("Actions", f"{line} {actions['given']:,} given to workers in {human_span(actions['span_ms'])}")]
 
 
 def _graph(ui: Ui, item: dict[str, Any]) -> list[str]:

@@ -258,6 +258,10 @@ class TestLooking:
         asked = cluster("status", "--json").document["item"]["results"]
         assert asked["missed"] > item["results"]["missed"]
         assert asked["hit_ratio"] == asked["found"] / (asked["found"] + asked["missed"])
+        cluster("run", "--no-cache", "--", "true")
+        actions = valid(cluster("status", "--json").document)["item"]["actions"]
+        assert 0 < sum(actions["slots"]) == actions["given"]
+        assert " given to workers in " in cluster("status").out
         drawn = cluster("status", "--graph").out.splitlines()
         [clients] = [line for line in drawn if "clients -->" in line]
         assert "cas :" in clients
