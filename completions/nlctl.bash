@@ -78,7 +78,7 @@ _nlctl_options() {
         'doctor net') REPLY='--every --count --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor object') REPLY='--blake3 --fix -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'doctor undo') REPLY='-n --dry-run --list -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
-        'lab start') REPLY='--workers --wait-timeout -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
+        'lab start') REPLY='--workers --backend --image --wait-timeout -n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'lab break') REPLY='-n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'lab restore') REPLY='-n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
         'lab tour') REPLY='-n --dry-run --name -C --context --endpoint --instance -o --output --json -q --quiet -v --verbose --debug --color --progress -y --yes --no-input --timeout -h --help -V --version' ;;
@@ -231,6 +231,8 @@ _nlctl_value() {
         'doctor net --name') REPLY='@contexts' ;;
         'doctor object --name') REPLY='@contexts' ;;
         'lab start --workers') REPLY='?' ;;
+        'lab start --backend') REPLY='?' ;;
+        'lab start --image') REPLY='?' ;;
         'lab start --wait-timeout') REPLY='?' ;;
         'lab start --name') REPLY='@contexts' ;;
         'lab break --name') REPLY='@contexts' ;;

@@ -74,7 +74,7 @@ $nlctlOptions = @{
     'doctor net' = [ordered]@{ '--every' = 'The time from one round to the next. [default: 5s]'; '--count' = 'So many rounds; 0 until Ctrl-C.'; '--name' = 'Which cluster; the latest one.' }
     'doctor object' = [ordered]@{ '--blake3' = 'Hashes are BLAKE3 where the text does not say.'; '--fix' = 'Mend it if that is safe, after showing how.'; '-n' = 'With --fix: only show it.'; '--dry-run' = 'With --fix: only show it.'; '--name' = 'Which cluster; the latest one.' }
     'doctor undo' = [ordered]@{ '-n' = 'Only show what would be taken back.'; '--dry-run' = 'Only show what would be taken back.'; '--list' = 'List the fixes that can be taken back.' }
-    'lab start' = [ordered]@{ '--workers' = 'How many workers, two at least. [default: 2]'; '--wait-timeout' = 'Longest wait until it is ready. [default: 60s]'; '-n' = 'Only tell whether it would start.'; '--dry-run' = 'Only tell whether it would start.'; '--name' = 'What to call it; lab.' }
+    'lab start' = [ordered]@{ '--workers' = 'How many workers, two at least. [default: 2]'; '--backend' = 'What runs the parts: process or docker.'; '--image' = 'docker: the image of the parts.'; '--wait-timeout' = 'Longest wait until it is ready. [default: 60s]'; '-n' = 'Only tell whether it would start.'; '--dry-run' = 'Only tell whether it would start.'; '--name' = 'What to call it; lab.' }
     'lab break' = [ordered]@{ '-n' = 'Only tell what would be done.'; '--dry-run' = 'Only tell what would be done.'; '--name' = 'Which lab; the one called lab.' }
     'lab restore' = [ordered]@{ '-n' = 'Only tell what is broken.'; '--dry-run' = 'Only tell what is broken.'; '--name' = 'Which lab; the one called lab.' }
     'lab tour' = [ordered]@{ '-n' = 'Only show where it would lead.'; '--dry-run' = 'Only show where it would lead.'; '--name' = 'Which lab; the one called lab.' }
@@ -228,6 +228,8 @@ $nlctlValues = @{
     'doctor net --name' = '@contexts'
     'doctor object --name' = '@contexts'
     'lab start --workers' = '?'
+    'lab start --backend' = '?'
+    'lab start --image' = '?'
     'lab start --wait-timeout' = '?'
     'lab start --name' = '@contexts'
     'lab break --name' = '@contexts'

@@ -79,7 +79,7 @@ _nlctl_own() {
         'doctor net') found=('--every:The time from one round to the next. [default: 5s]' '--count:So many rounds; 0 until Ctrl-C.' '--name:Which cluster; the latest one.') ;;
         'doctor object') found=('--blake3:Hashes are BLAKE3 where the text does not say.' '--fix:Mend it if that is safe, after showing how.' '-n:With --fix: only show it.' '--dry-run:With --fix: only show it.' '--name:Which cluster; the latest one.') ;;
         'doctor undo') found=('-n:Only show what would be taken back.' '--dry-run:Only show what would be taken back.' '--list:List the fixes that can be taken back.') ;;
-        'lab start') found=('--workers:How many workers, two at least. [default: 2]' '--wait-timeout:Longest wait until it is ready. [default: 60s]' '-n:Only tell whether it would start.' '--dry-run:Only tell whether it would start.' '--name:What to call it; lab.') ;;
+        'lab start') found=('--workers:How many workers, two at least. [default: 2]' '--backend:What runs the parts: process or docker.' '--image:docker: the image of the parts.' '--wait-timeout:Longest wait until it is ready. [default: 60s]' '-n:Only tell whether it would start.' '--dry-run:Only tell whether it would start.' '--name:What to call it; lab.') ;;
         'lab break') found=('-n:Only tell what would be done.' '--dry-run:Only tell what would be done.' '--name:Which lab; the one called lab.') ;;
         'lab restore') found=('-n:Only tell what is broken.' '--dry-run:Only tell what is broken.' '--name:Which lab; the one called lab.') ;;
         'lab tour') found=('-n:Only show where it would lead.' '--dry-run:Only show where it would lead.' '--name:Which lab; the one called lab.') ;;
@@ -236,6 +236,8 @@ _nlctl_value() {
         'doctor net --name') REPLY='@contexts' ;;
         'doctor object --name') REPLY='@contexts' ;;
         'lab start --workers') REPLY='?' ;;
+        'lab start --backend') REPLY='?' ;;
+        'lab start --image') REPLY='?' ;;
         'lab start --wait-timeout') REPLY='?' ;;
         'lab start --name') REPLY='@contexts' ;;
         'lab break --name') REPLY='@contexts' ;;

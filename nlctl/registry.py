@@ -289,7 +289,7 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "lab_start",
         "A practice cluster to break on purpose",
         LEARN,
-        frozenset({"--workers", "--wait-timeout", "--name"}),
+        frozenset({"--workers", "--backend", "--image", "--wait-timeout", "--name"}),
         level=Level.LOCAL,
     ),
     ("lab", "ls"): Leaf("lab_ls", "The faults, and what the doctor says of each", LEARN),

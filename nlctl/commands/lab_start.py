@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,10 +11,15 @@ from nlctl.arguments import seconds
 from nlctl.exits import Exit
 from nlctl.session import Session
 
+if TYPE_CHECKING:
+    from nlctl.launch.containers import Containers
+    from nlctl.launch.ledger import Ledger
+
 EPILOG = """\b
 Examples:
   nlctl lab start
   nlctl lab start --workers 3
+  nlctl lab start --backend docker
   nlctl lab start --dry-run
 \b
 Exit status: 0 it runs, 5 a part or canary failed, 6 not ready in time, 7 a cluster of this name is no lab
@@ -24,6 +29,8 @@ Exit status: 0 it runs, 5 a part or canary failed, 6 not ready in time, 7 a clus
 def command(
     ctx: typer.Context,
     workers: Annotated[int, typer.Option(help="How many workers, two at least.", min=2)] = 2,
+    backend: Annotated[str, typer.Option(help="What runs the parts: process or docker.")] = "",
+    image: Annotated[str, typer.Option(help="docker: the image of the parts.")] = "",
     wait_timeout: Annotated[str, typer.Option(help="Longest wait until it is ready.")] = "60s",
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only tell whether it would start.")] = False,
     name: Annotated[str, typer.Option(help="What to call it; lab.")] = "",
@@ -38,10 +45,30 @@ def command(
     session: Session = ctx.obj
     ledger = ledger_of(session, name)
     lab = opened(session, name) if ledger.exists else Lab(session, ledger)
+    containers = _containers(ledger, backend, image)
     if not dry_run and not lab.journal.broken:
-        lab.start(replace(SHAPE, workers=workers, wait_seconds=seconds(wait_timeout)))
+        lab.start(replace(SHAPE, workers=workers, wait_seconds=seconds(wait_timeout), containers=containers))
     session.ui.say(f'Lab "{ledger.name}" {"would run" if dry_run else "runs"} with {workers} workers.')
     session.ui.say("Faults   nlctl lab ls        Break it   nlctl lab break split-cas        All   nlctl lab tour")
     item = {"name": ledger.name, "dry_run": dry_run, "workers": workers, "broken": lab.journal.broken or None}
     session.ui.item("nlctl.lab.start/v1", item, "", name=ledger.name)
     return Exit.OK
+
+
+def _containers(ledger: Ledger, backend: str, image: str) -> Containers | None:
+    """What the parts run in; a lab that is there keeps what it has. Raises Fault USAGE."""
+    from nlctl.faults import USAGE, Fault, fix
+    from nlctl.launch import backends
+    from nlctl.launch.containers import DEFAULT_IMAGE, Containers
+
+    record = ledger.load()
+    kind = backends.DOCKER if record is not None and record.containers else backends.PROCESS
+    wanted = backend or (kind if record is not None or not image else backends.DOCKER)
+    if wanted not in backends.NAMES:
+        raise Fault(USAGE, f"there is no backend {wanted!r}", fixes=[fix(f"choose {' or '.join(backends.NAMES)}")])
+    if record is not None and wanted != kind:
+        stop = fix("stop it first", "nlctl", "lab", "stop", "--name", ledger.name)
+        raise Fault(USAGE, f"lab {ledger.name!r} runs with the backend {kind}", fixes=[stop])
+    if record is not None:
+        return record.containers
+    return Containers(image or DEFAULT_IMAGE) if wanted == backends.DOCKER else None

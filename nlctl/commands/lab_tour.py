@@ -57,6 +57,8 @@ def command(
     ledger = ledger_of(session, name)
     lab = opened(session, name) if ledger.exists else Lab(session, ledger)
     lab.start(SHAPE) if not ledger.exists else lab.restore()
+    # All that this lab can have, unless some were asked for.
+    wanted = wanted if faults else [one for one in wanted if one.backend == lab.kind]
     rows = []
     for number, one in enumerate(wanted):
         if number and session.ui.asks and not session.asked("Go on?"):

@@ -37,10 +37,14 @@ class Kept:
 
 @dataclass(frozen=True)
 class Dialled:
-    """A server that a config dials: the host and the port."""
+    """A server that a config dials: the host, the port, and what is looked for there: `cas`, `ac`, `worker`."""
 
     host: str
     port: int
+    role: str = "cas"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,9 @@ class Housed:
     """One container, and what its config says. `places` are the device and inode of paths as it sees them itself.
 
     `ours` tells that nlserver runs there. `dials` are those that the config calls, `resolved` the hosts among them that
-    its own resolver knows; `worker_ports` are those of the worker API. `address` is its own on its network, `text` the
-    config that it runs.
+    its own resolver knows, `closed` the HOST:PORT at which nobody takes a connection from there; `worker_ports` are
+    those of the worker API. `address` is its own on its network, `text` the config that it runs. `killed` counts what
+    the kernel killed there for want of memory since it started.
     """
 
     state: State
@@ -75,6 +80,8 @@ class Housed:
     readable: bool = True
     address: str = ""
     text: str = ""
+    closed: tuple[str, ...] = ()
+    killed: int = 0
 
     @property
     def part(self) -> str:

@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -35,8 +36,15 @@ _AT_ONCE: Final = 8
 _LOOK: Final = """\
 while [ $# -gt 0 ] && [ "$1" != -- ]; do stat -L -c 'place %d %i %n' "$1" 2>/dev/null; shift; done
 shift
+sed -n 's/^oom_kill /killed /p' /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null
 command -v getent >/dev/null || exit 0
-for host; do if getent hosts "$host" >/dev/null; then echo "host known $host"; else echo "host unknown $host"; fi; done
+while [ $# -gt 0 ]; do
+    if getent hosts "$1" >/dev/null; then echo "host known $1"; else echo "host unknown $1"; shift 2; continue; fi
+    if command -v bash >/dev/null && ! timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; then
+        echo "closed $2 $1"
+    fi
+    shift 2
+done
 """
 
 
@@ -69,16 +77,15 @@ def _housed(engine: APIClient, facts: Mapping[str, Any]) -> Housed | None:
     dials = tuple(dict.fromkeys(_dials(file))) if file else ()
     running = state.status == "running"
     networks = facts["NetworkSettings"].get("Networks") or {}
-    hosts = list(dict.fromkeys(one.host for one in dials))
-    places, resolved = _inside(engine, state.id, [one.path for one in keeps], hosts) if running else ({}, {})
+    inside = _inside(engine, state.id, [one.path for one in keeps], dials) if running else Inside()
     return Housed(
         state,
         mounts_of(facts),
         keeps,
-        places,
+        inside.places,
         opened_of(facts),
         dials,
-        resolved,
+        inside.resolved,
         tuple(_worker_ports(file)) if file else (),
         tuple(networks),
         any(word.rpartition("/")[2] == "nlserver" for word in " ".join(words).split()),
@@ -86,6 +93,8 @@ def _housed(engine: APIClient, facts: Mapping[str, Any]) -> Housed | None:
         file is not None,
         next((one["IPAddress"] for one in networks.values() if one["IPAddress"]), ""),
         text,
+        tuple(inside.closed),
+        inside.killed,
     )
 
 
@@ -118,15 +127,16 @@ def _keeps(file: File) -> Iterator[Kept]:
 
 def _dials(file: File) -> Iterator[Dialled]:
     for spec in file.specs():
-        rows = [getattr(one, "address", "") for one in getattr(spec, "endpoints", ()) or ()]
+        role = getattr(spec, "store_type", "cas")
+        rows = [(role, getattr(one, "address", "")) for one in getattr(spec, "endpoints", ()) or ()]
         if (api := getattr(spec, "worker_api_endpoint", None)) is not None:
-            rows.append(getattr(api, "uri", ""))
+            rows.append(("worker", getattr(api, "uri", "")))
         if (one := getattr(spec, "endpoint", None)) is not None:
-            rows.append(getattr(one, "address", "") or "")
-        for url in rows:
+            rows.append((role, getattr(one, "address", "") or ""))
+        for what, url in rows:
             parts = urlsplit(url if "://" in str(url) else f"grpc://{url}")
             if parts.hostname:
-                yield Dialled(parts.hostname, parts.port or _SERVER_PORT)
+                yield Dialled(parts.hostname, parts.port or _SERVER_PORT, what)
 
 
 def _worker_ports(file: File) -> Iterator[int]:
@@ -137,23 +147,33 @@ def _worker_ports(file: File) -> Iterator[int]:
                 yield int(port)
 
 
-def _inside(
-    engine: APIClient, container: str, paths: Sequence[str], hosts: Sequence[str]
-) -> tuple[dict[str, tuple[int, int]], dict[str, bool]]:
-    """Device and inode of each path that is there, and which hosts its own resolver knows, as the container sees it.
+@dataclass
+class Inside:
+    """What a container sees itself, as `Housed` has it."""
 
-    Nothing where it has no shell; one program for all, because to start one takes the engine long.
-    """
-    places, resolved = {}, {}
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    resolved: dict[str, bool] = field(default_factory=dict)
+    closed: list[str] = field(default_factory=list)
+    killed: int = 0
+
+
+def _inside(engine: APIClient, container: str, paths: Sequence[str], dials: Sequence[Dialled]) -> Inside:
+    """Nothing where it has no shell; one program for all, because to start one takes the engine long."""
+    calls = [word for host, port in dict.fromkeys((one.host, one.port) for one in dials) for word in (host, str(port))]
+    seen = Inside()
     for line in _said(
-        engine, container, ["/bin/sh", "-c", _LOOK, "-", *dict.fromkeys(paths), "--", *hosts]
+        engine, container, ["/bin/sh", "-c", _LOOK, "-", *dict.fromkeys(paths), "--", *calls]
     ).splitlines():
         match line.split(" ", 3):
             case ["place", device, inode, path]:
-                places[path] = (int(device), int(inode))
+                seen.places[path] = (int(device), int(inode))
             case ["host", "known" | "unknown" as known, host]:
-                resolved[host] = known == "known"
-    return places, resolved
+                seen.resolved[host] = known == "known"
+            case ["closed", port, host]:
+                seen.closed.append(f"{host}:{port}")
+            case ["killed", count]:
+                seen.killed = int(count)
+    return seen
 
 
 def _said(engine: APIClient, container: str, words: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Final
 
 from nlctl.faults import CANARY_FAILED, NOT_READY, PART_FAILED, Fault
@@ -45,10 +45,28 @@ def proven(ground: Ground, names: Sequence[str]) -> None:
             ground.ui.warn(f"{fault.message}: {fault.why}" if fault.why else fault.message)
 
 
-def as_files_say(ground: Ground) -> list[str]:
-    """Start those anew that run something else than their files say, whether or not they serve then; answers which."""
+def as_recorded(ground: Ground) -> None:
+    """Bring the cluster to its recorded shape; what fails is left as it is, to be looked at. Raises Fault."""
+    from nlctl.launch.reconcile import Asked, Reconciliation, plan
+
+    work = Reconciliation(ground.ledger, ground.ui, Asked(keep_on_fail=True), "doctor")
+    reports = work.reports()
+    made = plan(ground.ledger, Asked(), reports)
+    if not made.done:
+        work.carry_out(made, reports)
+
+
+def as_files_say(ground: Ground, written: Collection[str]) -> list[str]:
+    """Start those anew that run something else than their files say, whether or not they serve then; answers which.
+
+    `written` are the parts whose files were written just now: a container has a copy of its own.
+    """
     backend = backends.of(ground.ledger)
-    other = [one.name for one in backend.reports() or () if on_disk(one) not in ("", one.fingerprint)]
+    other = [
+        one.name
+        for one in backend.reports() or ()
+        if (one.name in written if one.container is not None else on_disk(one) not in ("", one.fingerprint))
+    ]
     work = Restart(ground.ledger, ground.record.ports, backend, ground.ui, _LIMITS)
     for name in other:
         try:

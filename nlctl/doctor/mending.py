@@ -18,6 +18,7 @@ from nlctl.doctor.finding import Remedy
 from nlctl.doctor.ground import Ground
 from nlctl.doctor.journal import Entry, Journal
 from nlctl.doctor.kinds.file import Rewritten
+from nlctl.doctor.kinds.parts_remade import Remade
 from nlctl.doctor.kinds.parts_restarted import Restarted
 from nlctl.doctor.kinds.parts_started import Started
 from nlctl.doctor.repair import NoRepair
@@ -108,12 +109,14 @@ def ordered(changes: Iterable[Change], changed: Sequence[str]) -> tuple[Change, 
     """Each once, files that several write as one, parts last; `changed` are parts whose configs are written. Pure."""
     unique = joined(dict.fromkeys(changes))
     rest = [one for one in unique if not one.restarts]
+    remade = [one for one in unique if isinstance(one, Remade)]
     if starts := [one for one in unique if isinstance(one, Started)]:
         # It brings all parts to what their files say.
-        return (*rest, starts[0])
+        return (*rest, *remade, starts[0])
     again = [part for one in unique if isinstance(one, Restarted) for part in one.parts]
-    parts = tuple(dict.fromkeys([*changed, *again]))
-    return (*rest, Restarted(parts)) if parts else tuple(rest)
+    fresh = {one.part for one in remade}
+    parts = tuple(part for part in dict.fromkeys([*changed, *again]) if part not in fresh)
+    return (*rest, *remade, *([Restarted(parts)] if parts else []))
 
 
 def joined(changes: Iterable[Change]) -> tuple[Change, ...]:
@@ -193,8 +196,9 @@ def undo(ground: Ground, entry: Entry, changes: Sequence[Change], told: Callable
                     fixes=[fix("try again", "nlctl", "doctor", "undo", entry.id)],
                 )
             told(one)
-        if ground.is_here and any(isinstance(one, Rewritten) for one in entry.changes):
+        written = [Path(one.path).stem for one in entry.changes if isinstance(one, Rewritten)]
+        if ground.is_here and written:
             from nlctl.doctor.anew import as_files_say
 
-            restarted = as_files_say(ground)
+            restarted = as_files_say(ground, written)
     return restarted

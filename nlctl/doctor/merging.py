@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 _CONFIGS: Final = "NLD-CFG-01"
 PROOFS: Final[Mapping[str, tuple[str, ...]]] = {
-    "NL-CFG-120": ("NLD-NET-02", "NLD-SHR-01", "NLD-WRK-01"),
-    "NL-CFG-122": ("NLD-NET-02", "NLD-SHR-01", "NLD-WRK-01", "NLD-CAS-02"),
+    "NL-CFG-120": ("NLD-NET-02", "NLD-SHR-01", "NLD-WRK-01", "NLD-DKR-04"),
+    "NL-CFG-122": ("NLD-NET-02", "NLD-SHR-01", "NLD-WRK-01", "NLD-CAS-02", "NLD-DKR-04"),
     "NL-CFG-123": ("NLD-WRK-01",),
     "NL-CFG-125": ("NLD-CAS-02",),
     "NL-CFG-128": ("NLD-STO-01",),
@@ -22,7 +22,7 @@ PROOFS: Final[Mapping[str, tuple[str, ...]]] = {
     "NL-CFG-132": ("NLD-AC-02",),
     "NL-CFG-138": ("NLD-API-03",),
     "NL-CFG-140": ("NLD-WRK-01",),
-    "NL-CFG-144": ("NLD-SHR-01", "NLD-NET-02"),
+    "NL-CFG-144": ("NLD-SHR-01", "NLD-NET-02", "NLD-DKR-03", "NLD-DKR-04"),
     "NL-CFG-152": ("NLD-TLS-01",),
 }
 """The checks that see for themselves what a rule of the linter concludes from files."""

@@ -99,6 +99,9 @@ _FAULTS: Final = """
 to this table: with each fault in it, exactly this check fails or warns and no other, this is the verdict of
 `nlctl doctor object`, and these repairs of `--fix` take it away, after which nothing is left to say.
 
+Those of containers need a lab in Docker, `nlctl lab start --backend docker`: each is made on the engine itself, and
+`tests/docker/test_lab.py` holds the doctor to it, and `--fix` to mending it.
+
 A new fault is an entry of `FAULTS` in a file of `nlctl/lab/faults/`. It is made of what `nlctl.lab.lab.Lab` offers,
 which writes down how to undo each change before it is made.
 

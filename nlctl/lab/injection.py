@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nlctl.doctor.blob import Cause
 from nlctl.doctor.finding import Verdict
+from nlctl.launch.backends import DOCKER, PROCESS
 
 if TYPE_CHECKING:
     from nlctl.lab.lab import Lab
@@ -46,6 +47,11 @@ class Injection:
     cause: Cause | None = None
     area: str = field(default="", kw_only=True)
     mended_by: tuple[str, ...] = field(default=(), kw_only=True)
+
+    @property
+    def backend(self) -> str:
+        """What must run the parts of the lab."""
+        return DOCKER if self.area == DOCKER else PROCESS
 
     @property
     def expected(self) -> str:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,16 +20,28 @@ from nlserver.reapi.digest import Digest, Function
 
 from nlctl import admin
 from nlctl.arguments import Rank
-from nlctl.faults import BROKEN_ALREADY, NO_FAULT, NOT_A_LAB, NOT_POSSIBLE, NOT_READY, NOT_RUNNING, Fault, fix
+from nlctl.faults import (
+    BROKEN_ALREADY,
+    NO_FAULT,
+    NOT_A_LAB,
+    NOT_POSSIBLE,
+    NOT_READY,
+    NOT_RUNNING,
+    OTHER_LAB,
+    Fault,
+    fix,
+)
 from nlctl.lab.injection import Clue, Injection
 from nlctl.lab.journal import Journal
 from nlctl.lab.undo import Awake, Ended, Files, Moved, Stopped, Text, Uncordoned, Undo, Unqueued
+from nlctl.launch import backends
+from nlctl.launch.backend import Backend
 from nlctl.launch.backends.processes import Processes
 from nlctl.launch.ledger import Ledger, write
 from nlctl.launch.ports import pick
 from nlctl.launch.process import Identity, end, identity, tell
 from nlctl.launch.reconcile import Asked, Reconciliation, plan
-from nlctl.launch.wish import HOST, Ports
+from nlctl.launch.wish import AIM, HOST, Ports
 from nlctl.session import Session, Target
 from nlctl.spelling import nearest
 
@@ -38,7 +51,7 @@ if TYPE_CHECKING:
 NAME: Final = "lab"
 SHAPE: Final = Asked(workers=2, cas_size="2gb", cas_processes=1, base_port="auto")
 _GRACE_SECONDS: Final = 5.0
-_WAIT_SECONDS: Final = 60.0
+_WAIT_SECONDS: Final = 180.0
 _LOOK_SECONDS: Final = 0.02
 
 
@@ -50,8 +63,18 @@ class Lab:
         self._ui = session.ui
         self.ledger = ledger
         self.journal = Journal(ledger)
-        self._backend = Processes(ledger)
         self._blobs = ledger.data
+
+    @cached_property
+    def _backend(self) -> Backend:
+        """What runs its parts, once it was brought up."""
+        return backends.of(self.ledger)
+
+    @property
+    def kind(self) -> str:
+        """The name of that."""
+        record = self.ledger.load()
+        return backends.DOCKER if record is not None and record.containers else backends.PROCESS
 
     @property
     def target(self) -> Target:
@@ -68,7 +91,7 @@ class Lab:
     @property
     def admin(self) -> str:
         """Where its scheduler answers operators."""
-        return f"grpc://{HOST}:{self.ports.worker_api}"
+        return self.ports.urls[2]
 
     # The cluster
 
@@ -91,6 +114,12 @@ class Lab:
 
     def broken_by(self, injection: Injection) -> Clue:
         """Put this fault in; what the doctor is told of it. One that cannot be put in whole is taken out again."""
+        if injection.backend != self.kind:
+            start = fix("start one", "nlctl", "lab", "start", "--backend", injection.backend, "--name", "NAME")
+            why = f"this lab runs with the backend {self.kind}"
+            raise Fault(
+                OTHER_LAB, f"{injection.name} needs a lab of backend {injection.backend}", why=why, fixes=[start]
+            )
         with self.ledger.locked():
             if was := self.journal.broken:
                 mend = fix("mend it", "nlctl", "lab", "restore")
@@ -111,6 +140,7 @@ class Lab:
             for _ in self._backend.stop(_GRACE_SECONDS, time.monotonic() + _WAIT_SECONDS):
                 pass
             end(self.ledger.leftovers(), _GRACE_SECONDS)
+            self._backend.forget(data=True)
             self.ledger.forget(data=True)
         self._session.forget(self.ledger.name)
 
@@ -176,7 +206,7 @@ class Lab:
 
     def supervisor(self) -> Identity:
         """The process that keeps the parts running."""
-        found = identity(self._backend.supervisor() or 0)
+        found = identity(Processes(self.ledger).supervisor() or 0)
         assert found is not None
         return found
 
@@ -205,39 +235,39 @@ class Lab:
     def write(self, path: Path, text: str) -> None:
         """Let a file hold this text."""
         before = path.read_text(encoding="utf-8") if path.exists() else None
-        self._note(Text(str(path), before))
+        self.note(Text(str(path), before))
         write(path, text)
 
     def move_aside(self, path: Path) -> None:
         """Let nothing stand at this path."""
         # Not beside it: it may be a store's directory, in which this would be foreign.
         aside = self.ledger.data / f"{path.name}.aside"
-        self._note(Moved(str(path), str(aside)))
+        self.note(Moved(str(path), str(aside)))
         path.rename(aside)
 
     def leave(self, path: Path) -> None:
         """A file that comes to stand there, or changes there, goes in the end."""
-        self._note(Text(str(path), None))
+        self.note(Text(str(path), None))
 
     def keep(self, path: Path) -> None:
         """Remember a file, or that it is absent, for what will happen to it."""
-        self._note(Text(str(path), path.read_text(encoding="utf-8") if path.exists() else None))
+        self.note(Text(str(path), path.read_text(encoding="utf-8") if path.exists() else None))
 
     def halt(self, who: Identity) -> None:
         """Let a process stand still."""
-        self._note(Awake(who.pid, who.start))
+        self.note(Awake(who.pid, who.start))
         tell(who, signal.SIGSTOP)
 
     def allow_files(self, who: Identity, count: int) -> None:
         """Let a process have at most so many files open."""
         soft, hard = resource.prlimit(who.pid, resource.RLIMIT_NOFILE)
-        self._note(Files(who.pid, who.start, soft, hard))
+        self.note(Files(who.pid, who.start, soft, hard))
         resource.prlimit(who.pid, resource.RLIMIT_NOFILE, (count, hard))
 
     def anew(self, **environment: str) -> None:
         """Start every part anew with these variables in its environment."""
         stopped = Stopped(str(self.ledger.home))
-        self._note(stopped)
+        self.note(stopped)
         stopped.carry_out()
         before = dict(os.environ)
         os.environ.update(environment)
@@ -250,12 +280,12 @@ class Lab:
 
     def cordon(self, worker: str) -> None:
         """Give a worker no work."""
-        self._note(Uncordoned(self.admin, worker))
+        self.note(Uncordoned(self.admin, worker))
         admin.set_drain(self.admin, [worker], draining=True)
 
     def ask_for(self, platform: str, *command: str, stage: str = "queued", count: int = 1) -> None:
         """Let a client wait for an action that asks for this property; returns when so many are in this stage."""
-        self._note(Unqueued(self.admin))
+        self.note(Unqueued(self.admin))
         self.stand_in("run", str(self.target.cas), str(self.target.executor), platform, "--", *command)
         self.until(lambda: len(admin.operations(self.admin, (stage,), count)[0]) == count, f"the action is {stage}")
 
@@ -273,7 +303,7 @@ class Lab:
         assert started.stdin is not None
         assert started.stdout is not None
         assert who is not None
-        self._note(Ended(who.pid, who.start))
+        self.note(Ended(who.pid, who.start))
         started.stdin.write(b"\n")
         started.stdin.close()
         said = started.stdout.readline().decode().strip()
@@ -372,11 +402,22 @@ class Lab:
 
         self._session.wait_for(perform())
 
+    def run_on(self, worker: str, *command: str) -> None:
+        """Run an action on this worker."""
+        from nlctl.remote import client
+
+        async def perform() -> None:
+            async with client(self.target) as remote:
+                await remote.run(command, platform={AIM: worker})
+
+        self._session.wait_for(perform())
+
     def blob(self, digest: Digest) -> Path:
         """The file in which the CAS keeps it."""
         return self._blobs / "cas" / "content" / "d" / digest.written.replace("/", "-")
 
-    def _note(self, undo: Undo) -> None:
+    def note(self, undo: Undo) -> None:
+        """Write down how what is done next is undone."""
         self.journal.note(undo)
 
 

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-_DOCKER: Final = "the lab runs processes; `tests/docker` causes it in containers"
 UNCAUSED: Final[Mapping[str, str]] = {
     "NLD-WRK-05": "it takes a second release of nlctl beside this one",
     "NLD-SHR-02": "it is no fault: of the lab, whose workers share a directory, it is told while all is well",
-    "NLD-DKR-01": _DOCKER,
-    "NLD-DKR-02": _DOCKER,
-    "NLD-DKR-03": _DOCKER,
-    "NLD-DKR-04": _DOCKER,
-    "NLD-DKR-05": _DOCKER,
     "NLD-PERF-01": "a measurement beyond chance takes a machine on which nothing else runs",
     "NLD-QUE-02 failed": "WEDGED: the scheduler would have to leave an action alone which a worker has room for",
     "NLD-QUE-04 failed": "the scheduler would have to keep an action of a worker that is gone: it queues it again",

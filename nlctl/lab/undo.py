@@ -159,6 +159,33 @@ class Stopped(Undo):
 
 
 @dataclass(frozen=True)
+class Removed(Undo):
+    """A volume, network or image of the engine is gone; a container only while it is one that the lab made."""
+
+    what: str
+    name: str
+
+    def carry_out(self) -> None:
+        """Remove it, with whatever runs in it."""
+        from docker.errors import NotFound
+
+        from nlctl.containers.connection import connect, told
+        from nlctl.containers.labels import LAB
+
+        with told(), suppress(NotFound):
+            match self.what, connect():
+                case "container", engine:
+                    if LAB in engine.inspect_container(self.name)["Config"]["Labels"]:
+                        engine.remove_container(self.name, force=True, v=True)
+                case "volume", engine:
+                    engine.remove_volume(self.name)
+                case "network", engine:
+                    engine.remove_network(self.name)
+                case _, engine:
+                    engine.remove_image(self.name)
+
+
+@dataclass(frozen=True)
 class Uncordoned(Undo):
     """A worker is given work."""
 

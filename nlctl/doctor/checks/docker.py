@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from nlctl.containers import labels
 from nlctl.containers.housing import Housed, Kept
+from nlctl.containers.states import State
 from nlctl.doctor.check import Check, NotHere
-from nlctl.doctor.finding import Evidence, Finding, Verdict, ok
+from nlctl.doctor.finding import ADDRESSES, WHOLE, Evidence, Finding, Remedy, Verdict, blocked, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
@@ -21,6 +23,7 @@ from nlctl.ui import human_bytes
 
 _OFTEN: Final = 3
 _SECONDS: Final = 60.0
+_BAD_CONFIG: Final = 13
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _WHOLE: Final = "CAS and all workers share one volume, or give each worker's store a slow tier that leads to the CAS"
 
@@ -45,8 +48,12 @@ def _asked(filters: dict[str, list[str]]) -> list[Housed]:
 
 
 def judge_lives(housed: Sequence[Housed]) -> Iterable[Finding]:
-    """Whether every container runs, and was not killed for want of memory."""
+    """Whether every container runs, and nothing in it was killed for want of memory."""
+    down = [one for one in housed if _is_down(one.state)]
     found = [finding for one in housed for finding in _life(one)]
+    # Who is unhealthy because another part is down, or not found, has no trouble of its own.
+    unhealthy = [one for one in housed if one.state.health == "unhealthy" and not down and not any(_lost(one, housed))]
+    found += [_unhealthy(one) for one in unhealthy]
     limits = [
         Evidence(one.part, human_bytes(one.state.memory_bytes), "HostConfig.Memory")
         for one in housed
@@ -58,39 +65,110 @@ def judge_lives(housed: Sequence[Housed]) -> Iterable[Finding]:
 def _life(one: Housed) -> Iterator[Finding]:
     state = one.state
     see = fix("see its last words", "nlctl", "logs", one.part, "--tail", "50")
-    evidence = (
-        Evidence("status", state.status, "State.Status"),
-        Evidence("last exit", state.last_exit or "none", "State.ExitCode"),
-        Evidence("restarts", str(state.restarts), "RestartCount"),
-    )
-    if state.oom_killed:
-        most = f" of {human_bytes(state.memory_bytes)}" if state.memory_bytes else ""
+    more = fix("give workers more", "nlctl", "up", "--backend", "docker", "--memory", "4gb")
+    evidence = _facts(state)
+    most = f" of {human_bytes(state.memory_bytes)}" if state.memory_bytes else ""
+    again = _as_recorded(one)
+    if _falls(state) and (cause := _known_cause(one)):
+        yield blocked(cause)
+    elif state.oom_killed and _is_down(state):
         yield Finding(
             Verdict.FAILED,
-            f"the kernel killed a process in {one.part}: its memory{most} was used up",
-            "an action that needs more than its worker may use is killed, and with it what the kernel finds largest",
+            f"the kernel killed {one.part}: its memory{most} was used up",
+            "what it ran is lost; the engine starts it again, and it will most likely be killed again",
             (Evidence("OOMKilled", "true", "State.OOMKilled"), *evidence),
-            (fix("give workers more", "nlctl", "up", "--backend", "docker", "--memory", "4gb"), see),
+            (more, see),
+            remedies=again,
+        )
+    elif state.status == "paused":
+        yield Finding(
+            Verdict.FAILED,
+            f"{one.part} is paused",
+            "its processes are there, and stand still until somebody lets them go on",
+            evidence,
+            (fix(f"let it go on: docker unpause {state.name}"),),
+            remedies=again,
         )
     elif not state.running:
-        yield Finding(Verdict.FAILED, f"{one.part} does not run: {state.last_exit or state.status}", "", evidence,
-                      (see, fix("start it", "nlctl", "up")))  # fmt: skip
-    elif state.status == "restarting" or state.restarts >= _OFTEN:
         yield Finding(
-            Verdict.FAILED if state.status == "restarting" else Verdict.WARNING,
+            Verdict.FAILED,
+            f"{one.part} does not run: {state.last_exit or state.status}",
+            "",
+            evidence,
+            (see, fix("start it", "nlctl", "up")),
+            remedies=again,
+        )
+    elif _falls(state):
+        yield Finding(
+            Verdict.FAILED,
             f"{one.part} starts again and again: {state.restarts} times so far",
             "the engine starts what ends; that it ends is the trouble",
             evidence,
             (see,),
+            remedies=again,
         )
-    elif state.health == "unhealthy":
-        yield Finding(
-            Verdict.FAILED,
-            f"{one.part} runs, and its health check fails",
-            "",
-            (Evidence("health", state.health, "State.Health"), *evidence),
-            (see, fix("start it anew", "nlctl", "restart", one.part)),
-        )
+    else:
+        if state.restarts >= _OFTEN:
+            yield Finding(
+                Verdict.WARNING,
+                f"{one.part} was started again {state.restarts} times",
+                "what it ran is lost each time, and it will most likely end again",
+                evidence,
+                (see,),
+            )
+        if one.killed or state.oom_killed:
+            yield Finding(
+                Verdict.WARNING,
+                f"the kernel killed processes in {one.part}: its memory{most} was used up",
+                "an action that needs more than its worker may use is killed, and with it what the kernel finds "
+                "largest",
+                (Evidence("oom_kill", f"{one.killed} since it started", f"cgroup of {one.part}"), *evidence),
+                (more, see),
+                remedies=(Remedy("containers", (one.part,)),),
+            )
+
+
+def _unhealthy(one: Housed) -> Finding:
+    return Finding(
+        Verdict.FAILED,
+        f"{one.part} runs, and its health check fails",
+        "",
+        (Evidence("health", str(one.state.health), "State.Health"), *_facts(one.state)),
+        (
+            fix("see its last words", "nlctl", "logs", one.part, "--tail", "50"),
+            fix("start it anew", "nlctl", "restart", one.part),
+        ),
+        remedies=(Remedy("containers", (one.part,)), Remedy("restart_parts", (one.part,))),
+    )
+
+
+def _facts(state: State) -> tuple[Evidence, ...]:
+    return (
+        Evidence("status", state.status, "State.Status"),
+        Evidence("last exit", state.last_exit or "none", "State.ExitCode"),
+        Evidence("restarts", str(state.restarts), "RestartCount"),
+        Evidence("memory", human_bytes(state.memory_bytes) if state.memory_bytes else "no limit", "HostConfig.Memory"),
+    )
+
+
+def _is_down(state: State) -> bool:
+    return state.status != "running" or _falls(state)
+
+
+def _as_recorded(one: Housed) -> tuple[Remedy, ...]:
+    return Remedy("containers", (one.part,)), Remedy("start_parts")
+
+
+def _falls(state: State) -> bool:
+    """Whether it ends soon after each start. Between two ends it may be seen running, and is not well by then."""
+    return state.status == "restarting" or (state.restarts >= _OFTEN and state.health not in (None, "healthy"))
+
+
+def _known_cause(one: Housed) -> str:
+    """The check that tells why it cannot stay: its config is wrong, or its directories lie so that it ends."""
+    if one.state.exit_code == _BAD_CONFIG and not one.readable:
+        return "NLD-CFG-01"
+    return "NLD-DKR-02" if any(_divided(one)) else ""
 
 
 def judge_stores(housed: Sequence[Housed]) -> Iterable[Finding]:
@@ -110,6 +188,7 @@ def _layered(one: Housed) -> Iterator[Finding]:
                 "they are lost when the container is made anew, no other part sees them, and the layer is slow",
                 (Evidence("mounted", mounted, "Mounts"), Evidence("content_path", kept.path, "its config")),
                 (fix(f"mount a volume at {kept.path} or above it, or move content_path below {mounted}"),),
+                remedies=(Remedy("containers", (one.part,)),),
             )
 
 
@@ -117,26 +196,31 @@ def _divided(one: Housed) -> Iterator[Finding]:
     for kept in one.keeps:
         if kept.key == "content_path" or not kept.pair:
             continue
-        here, there = _device(one, kept.path), _device(one, kept.pair)
-        if here is not None and there is not None and here != there:
+        here, there = _places(one, kept.path, kept.pair)
+        if here != there:
             yield Finding(
                 Verdict.FAILED,
-                f"{one.part} has {kept.key} {kept.path} on another device than {kept.pair}",
-                "a file is renamed into its place, and linked: neither goes from one file system to another",
+                f"{one.part} has {kept.key} {kept.path} on another device or mount than {kept.pair}",
+                "a file is renamed into its place, and linked: neither goes from one file system to another, nor from "
+                "one mount to another of the same",
                 (
-                    Evidence(kept.key, f"device {here}", f"stat in {one.part}"),
-                    Evidence("content_path", f"device {there}", f"stat in {one.part}"),
+                    Evidence(kept.key, here, f"Mounts, and stat in {one.part}"),
+                    Evidence("content_path", there, f"Mounts, and stat in {one.part}"),
                 ),
                 (fix(f"put both on one mount, below {kept.pair.rpartition('/')[0]}"),),
+                remedies=(Remedy("containers", (one.part,)),),
             )
 
 
-def _device(one: Housed, path: str) -> object:
-    """What tells one disk from another: the device, or, where it is not known, the mount."""
-    if path in one.places:
-        return one.places[path][0]
-    mount = one.mount_of(path)
-    return None if one.places else (mount.source if mount else "the container's own layer")
+def _places(one: Housed, *paths: str) -> list[str]:
+    """On what each of these lies: the mount, and the device where it is known of all."""
+    known = all(path in one.places for path in paths)
+    mounts = [(path, one.mount_of(path)) for path in paths]
+    return [
+        (f"{mount.source} at {mount.target}" if mount else "the container's own layer")
+        + (f", device {one.places[path][0]}" if known else "")
+        for path, mount in mounts
+    ]
 
 
 def _unused(one: Housed) -> Iterator[Finding]:
@@ -153,6 +237,7 @@ def _unused(one: Housed) -> Iterator[Finding]:
                 f"its directories are elsewhere: {keeps}",
                 (Evidence("mount", f"{mount.source} -> {mount.target}", "Mounts"),),
                 (fix(f"move content_path below {mount.target}, or mount the volume where the config keeps blobs"),),
+                remedies=(Remedy("containers", (one.part,)),),
             )
 
 
@@ -165,7 +250,7 @@ def judge_sharing(housed: Sequence[Housed]) -> Iterable[Finding]:
 def _isolated(housed: Sequence[Housed]) -> Iterator[Finding]:
     """Workers that keep blobs, each on a volume of its own, and call no CAS: nothing that one makes reaches another."""
     workers = [one for one in housed if one.is_worker and one.readable and _contents(one)]
-    alone = [one for one in workers if not [dial for dial in one.dials if dial.port != _api(housed)]]
+    alone = [one for one in workers if all(dial.role != "cas" for dial in one.dials)]
     sources = {one.part: tuple(sorted(_source(one, kept) for kept in _contents(one))) for one in alone}
     if len(alone) > 1 and len(set(sources.values())) > 1:
         yield Finding(
@@ -174,11 +259,12 @@ def _isolated(housed: Sequence[Housed]) -> Iterator[Finding]:
             "what one worker makes another does not find: builds fail with `Object not found`",
             tuple(Evidence(part, ", ".join(rows), "Mounts and its config") for part, rows in sources.items()),
             (fix(f"let {_WHOLE}"),),
+            remedies=tuple(
+                remedy
+                for part in sources
+                for remedy in (Remedy("recorded", (part, WHOLE)), Remedy("containers", (part,)))
+            ),
         )
-
-
-def _api(housed: Sequence[Housed]) -> int:
-    return next((port for one in housed for port in one.worker_ports), 0)
 
 
 def _contents(one: Housed) -> list[Kept]:
@@ -208,6 +294,7 @@ def _fought(housed: Sequence[Housed]) -> Iterator[Finding]:
                 "tells clients of. nlserver keeps one account for all processes of a directory",
                 tuple(Evidence(one.part, one.state.image_name, "Image") for one in row),
                 (fix("give each NativeLink a content_path of its own, and workers a slow tier that leads to the CAS"),),
+                remedies=tuple(Remedy("containers", (one.part,)) for one in foreign),
             )
 
 
@@ -215,17 +302,20 @@ def judge_network(housed: Sequence[Housed]) -> Iterable[Finding]:
     """Whether each part finds those that its config calls, and whether workers' ports are open to strangers."""
     found = [finding for one in housed for finding in (*_lost(one, housed), *_open(one))]
     calls = sum(len(one.dials) for one in housed)
-    return found or [ok(f"{calls} servers that configs call are found by name")]
+    return found or [ok(f"{calls} servers that configs call are found by name, and take connections")]
 
 
 def _lost(one: Housed, housed: Sequence[Housed]) -> Iterator[Finding]:
     names = ", ".join(other.part for other in housed if set(other.networks) & set(one.networks) and other != one)
-    for dial in one.dials:
-        where = f"{dial.host}:{dial.port}"
+    starting = {other.part for other in housed if other.state.health == "starting"}
+    for dial in dict.fromkeys(replace(dial, role="") for dial in one.dials):
+        where = str(dial)
         evidence = (
             Evidence("calls", where, "its config and environment"),
             Evidence("networks", ", ".join(one.networks) or "none", "NetworkSettings"),
         )
+        remedies = (Remedy("recorded", (one.part, ADDRESSES)), Remedy("containers", (one.part,)))
+        named = [Remedy("containers", (other.part,)) for other in housed if other.part == dial.host]
         if dial.host in _LOOPBACK:
             yield Finding(
                 Verdict.FAILED,
@@ -233,6 +323,7 @@ def _lost(one: Housed, housed: Sequence[Housed]) -> Iterator[Finding]:
                 "in a container the loopback is its own: others are found by their names",
                 evidence,
                 (fix(f"set CAS_ENDPOINT or the address in its config to a name on its network: {names}"),),
+                remedies=remedies,
             )
         elif one.resolved.get(dial.host) is False:
             yield Finding(
@@ -241,6 +332,16 @@ def _lost(one: Housed, housed: Sequence[Housed]) -> Iterator[Finding]:
                 f"there are: {names or 'none'}",
                 (*evidence, Evidence("resolved", "no", f"getent in {one.part}")),
                 (fix("correct CAS_ENDPOINT or the address in its config, or put both on one network"),),
+                remedies=(*remedies, *named),
+            )
+        elif where in one.closed and dial.host not in starting:
+            yield Finding(
+                Verdict.FAILED,
+                f"{one.part} calls {where}, and nobody takes the connection",
+                "the name leads somewhere, and no server listens at that port",
+                (*evidence, Evidence("connected", "no", f"from inside {one.part}")),
+                (fix("correct the port of CAS_ENDPOINT or of the address in its config"),),
+                remedies=remedies,
             )
 
 
@@ -253,6 +354,7 @@ def _open(one: Housed) -> Iterator[Finding]:
                 "whoever reaches it can become a worker: it is given the inputs of builds, and answers for results",
                 (Evidence("published", f"{port.address}:{port.outer} -> {port.inner}", "NetworkSettings.Ports"),),
                 (fix(f"publish it on loopback or not at all: 127.0.0.1:{port.outer}:{port.inner}"),),
+                remedies=(Remedy("containers", (one.part,)),),
             )
 
 
@@ -272,36 +374,41 @@ def judge_images(housed: Sequence[Housed]) -> Iterable[Finding]:
             "parts of different versions may lack what others expect",
             tuple(Evidence(version[:19], ", ".join(parts), "the image's label") for version, parts in images.items()),
             (fix("bring all to one image", "nlctl", "up", "--backend", "docker"),),
+            remedies=tuple(Remedy("containers", (part,)) for parts in images.values() for part in parts),
         )
     ]
 
 
+_COMPOSE: Final = "what Compose made is corrected in its file"
 CHECKS: Final = (
     Check(
         "NLD-DKR-01",
         "docker",
         "every container runs, and none is killed for want of memory",
         Level.LOCAL,
-        "status, exit code, OOM kill, restarts and health of every container, as the engine counts them",
-        "failed: down, killed, or unhealthy; warning: it started again three times or more",
-        "its log; more memory for workers: `nlctl up --memory 4gb`",
+        "status, exit code, OOM kills, restarts and health of every container, by the engine and its cgroup",
+        "failed: down, killed, paused, or unhealthy; warning: it started again three times, or an action was killed",
+        "its log; `nlctl up --memory 4gb`; a container made otherwise is made anew as the record says",
         _housed,
         judge_lives,
+        needs=("NLD-PRC-02",),
         seconds=_SECONDS,
+        repairs=("containers", "start_parts", "restart_parts"),
         by_hand="why a container ends stands in its log; how much memory it may take is a choice",
     ),
     Check(
         "NLD-DKR-02",
         "docker",
-        "what stores keep lies on volumes, each store on one device",
+        "what stores keep lies on volumes, each store on one mount",
         Level.LOCAL,
         "the mounts of every container, the paths of its config on them, device and inode of each from inside",
-        "failed: blobs on the container's own layer, or temp_path on another device; warning: a volume without a store",
+        "failed: blobs on the container's own layer, or temp_path on another mount; warning: a volume without a store",
         "mount the volume where the config keeps blobs",
         _housed,
         judge_stores,
         seconds=_SECONDS,
-        by_hand="where blobs move is a choice; those on the container's layer go with it",
+        repairs=("containers",),
+        by_hand=_COMPOSE,
     ),
     Check(
         "NLD-DKR-03",
@@ -314,20 +421,23 @@ CHECKS: Final = (
         _housed,
         judge_sharing,
         seconds=_SECONDS,
-        by_hand="which of the stores keeps its blobs is a choice",
+        repairs=("recorded", "containers"),
+        by_hand=_COMPOSE,
     ),
     Check(
         "NLD-DKR-04",
         "docker",
         "containers find each other, and the worker API is not open to strangers",
         Level.LOCAL,
-        "every server that a config calls, looked up by the container's own resolver; the ports open on the host",
-        "failed: a name that nobody has, or a container's own loopback; warning: the worker API on a public address",
+        "every server that a config calls, resolved and connected to from inside its container; published ports",
+        "failed: a name that nobody has, a port that nobody holds, or its own loopback; warning: a public worker API",
         "correct CAS_ENDPOINT; publish on 127.0.0.1",
         _housed,
         judge_network,
+        needs=("NLD-PRC-02", "NLD-DKR-01"),
         seconds=_SECONDS,
-        by_hand="names and ports are the network's; changing them makes containers anew",
+        repairs=("recorded", "containers"),
+        by_hand=_COMPOSE,
     ),
     Check(
         "NLD-DKR-05",
@@ -340,6 +450,7 @@ CHECKS: Final = (
         _housed,
         judge_images,
         seconds=_SECONDS,
-        by_hand="when to change the version of what runs is a choice",
+        repairs=("containers",),
+        by_hand=_COMPOSE,
     ),
 )

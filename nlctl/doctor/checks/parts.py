@@ -259,7 +259,7 @@ CHECKS: Final = (
         "read its log; `nlctl up` starts what is missing",
         _parts,
         judge_parts,
-        needs=("NLD-PRC-02", "NLD-PORT-01"),
+        needs=("NLD-PRC-02", "NLD-PORT-01", "NLD-DKR-01", "NLD-DKR-04"),
         repairs=("wake", "folders", "start_parts"),
         by_hand="why a part ends stands in its log",
     ),

@@ -151,7 +151,7 @@ CHECKS: Final = (
         "the endpoint in that part's config",
         grid,
         judge_grid,
-        needs=("NLD-CAS-01", "NLD-PRC-01", "NLD-NET-02"),
+        needs=("NLD-CAS-01", "NLD-PRC-01", "NLD-NET-02", "NLD-DKR-03"),
         seconds=15.0,
         repairs=("recorded",),
         by_hand="an address that nlctl did not write is known to who wrote it",

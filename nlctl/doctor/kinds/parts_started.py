@@ -49,13 +49,9 @@ class Started:
 
     def do(self, ground: Ground) -> None:
         """Bring the cluster to its recorded shape; what fails is left as it is, to be looked at. Raises Fault."""
-        from nlctl.launch.reconcile import Asked, Reconciliation, plan
+        from nlctl.doctor.anew import as_recorded
 
-        work = Reconciliation(ground.ledger, ground.ui, Asked(keep_on_fail=True), "doctor")
-        reports = work.reports()
-        made = plan(ground.ledger, Asked(), reports)
-        if not made.done:
-            work.carry_out(made, reports)
+        as_recorded(ground)
 
     def undo(self, ground: Ground) -> None:
         """End those that were no members before."""

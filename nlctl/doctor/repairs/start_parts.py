@@ -33,7 +33,7 @@ def plan(state: State) -> Sequence[Change]:
     """Start what is absent or failed. Raises NoRepair when all run."""
     there = {one.name: one.state for one in state.reports or ()}
     absent = tuple(name for name in state.expected if name not in there)
-    failing = tuple(name for name in state.expected if there.get(name) in ("backoff", "failed"))
+    failing = tuple(name for name in state.expected if there.get(name) in ("backoff", "failed", "paused"))
     if not absent and not failing:
         raise NoRepair("every part runs by now")
     return [Started(absent, failing, state.reports is not None, state.loose)]

@@ -26,7 +26,7 @@ from nlctl.launch.containers import CONFIGS, DATA, RUN, USER, Containers, Image,
 from nlctl.launch.ledger import Ledger, Record
 from nlctl.launch.readiness import Readiness
 from nlctl.launch.roster import Wanted
-from nlctl.launch.wish import Ports, workers_of
+from nlctl.launch.wish import Ports, running_fingerprint, workers_of
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -108,22 +108,22 @@ class Docker:
             if not changing:
                 return
             self._place(changing, record, image)
-        self._under_way |= dict.fromkeys(
-            [one.name for one in changing],
-            self._threads.submit(self._make, changing, there, record, image, grace_seconds),
-        )
+        self._submit_making(changing, there, record, image, grace_seconds)
 
     def restart(self, fingerprints: Mapping[str, str], grace_seconds: float) -> None:
-        """Workers finish first and start last.
-
-        A container keeps its label: the next `up` makes one whose config was edited anew.
-        """
+        """Workers finish first and start last. A container whose config was edited since it was made is made anew."""
         names = list(fingerprints)
         with told():
             there = {one.part: one for one in self._containers()}
+            edited: list[Wanted] = []
             if not self._project:
                 record, image = self._recorded()
-                self._place([_wanted(self._ledger, there[name]) for name in names], record, image)
+                meant = [self._wanted(name, record, image) for name in names]
+                self._place(meant, record, image)
+                edited = [one for one in meant if there[one.name].labels.get(labels.FINGERPRINT) != one.fingerprint]
+        if edited:
+            self._submit_making(edited, there, record, image, grace_seconds)
+        names = [name for name in names if name not in {one.name for one in edited}]
         workers = workers_of(names)
         others = [name for name in names if name not in workers]
 
@@ -199,6 +199,39 @@ class Docker:
         with told():
             return {name: used for name, used in self._threads.map(ask, running) if used is not None}
 
+    def made(self, part: str) -> dict[str, Any] | None:
+        """What the engine says of the container of a part; None where there is none."""
+        with told():
+            found = next((one for one in self._containers() if one.part == part), None)
+            return self.engine.inspect_container(found.id) if found else None
+
+    def meant(self, part: str) -> dict[str, Any]:
+        """What the engine is asked to make of a part, by the record and its config as it stands."""
+        self._expect_made_here()
+        record, image = self._recorded()
+        assert record.containers is not None
+        return request(self._site, record.containers, image, self._wanted(part, record, image), record.ports)
+
+    def end(self, part: str, grace_seconds: float) -> None:
+        """End the container of a part, and remove it."""
+        with told():
+            for one in self._containers():
+                if one.part == part:
+                    self._end(one, grace_seconds)
+
+    def exchange(
+        self, part: str, body: Mapping[str, Any], grace_seconds: float, prepare: Callable[[str], None] | None = None
+    ) -> None:
+        """Put a container of this request in the place of the part's; `prepare` is told its id before it starts."""
+        self.end(part, grace_seconds)
+        with told():
+            made = self.engine.create_container_from_config(body, self._site.container(part))["Id"]
+            if prepare is not None:
+                prepare(made)
+            if not self._remote:
+                self._folder(part)
+            self.engine.start(made)
+
     def gather_logs(self) -> None:
         """Append to each part's file what its container said since."""
         with told():
@@ -251,6 +284,12 @@ class Docker:
 
         self._under_way[part] = self._threads.submit(doing)
 
+    def _submit_making(
+        self, wanted: Sequence[Wanted], there: Mapping[str, State], record: Record, image: Image, grace_seconds: float
+    ) -> None:
+        doing = self._threads.submit(self._make, wanted, there, record, image, grace_seconds)
+        self._under_way |= dict.fromkeys([one.name for one in wanted], doing)
+
     def _settle(self) -> dict[str, Future[None]]:
         """What is still under way. Raises what went wrong with the rest."""
         for part in [part for part, doing in self._under_way.items() if doing.done()]:
@@ -268,6 +307,8 @@ class Docker:
             def create(one: Wanted) -> str:
                 if one.name in there:
                     self._end(there[one.name], grace_seconds)
+                if not self._remote and image.ours:
+                    self._folder(one.name)
                 return self._create(one, record, image)
 
             made = list(zip(wanted, pool.map(create, wanted), strict=True))
@@ -354,6 +395,14 @@ class Docker:
             raise Fault(NOT_RUNNING, f"cluster {self._ledger.name!r} has no record of its containers", fixes=[again])
         return record, self.image(record.containers.image)
 
+    def _wanted(self, part: str, record: Record, image: Image) -> Wanted:
+        """What this part is by the record and its config as it stands."""
+        assert record.containers is not None
+        path, processes = self._ledger.config(part), record.cas_processes if part == "cas" else 1
+        beside = record.containers.beside(image.id, part, ports=record.ports)
+        text = path.read_text(encoding="utf-8")
+        return Wanted(part, str(path), running_fingerprint(f"{beside}: {text}", processes), (), processes)
+
     def _place(self, wanted: Sequence[Wanted], record: Record, image: Image) -> None:
         """Copy the configs to where the parts read them, and give what they write to the user that they run as."""
         site = self._site
@@ -376,9 +425,6 @@ class Docker:
                 self.engine.put_archive(helper["Id"], RUN, packed(folders, owner))
         finally:
             self.engine.remove_container(helper["Id"], force=True)
-        if not self._remote and image.ours:
-            for one in wanted:
-                self._folder(one.name)
 
     def _folder(self, part: str) -> None:
         """The folder in which a part makes its socket, and the socket's name where commands look for it."""
@@ -418,14 +464,10 @@ def _is_worker(part: str) -> bool:
 
 
 def _stands(there: State | None, wanted: Wanted) -> bool:
-    """Whether this container is what is wanted, and runs or will."""
+    """Whether this container is what is wanted, and runs or will; one that is paused does neither."""
     if there is None or there.labels.get(labels.FINGERPRINT) != wanted.fingerprint:
         return False
-    return there.running
-
-
-def _wanted(ledger: Ledger, one: State) -> Wanted:
-    return Wanted(one.part, str(ledger.config(one.part)), one.labels.get(labels.FINGERPRINT, ""))
+    return there.running and there.status != "paused"
 
 
 def _told(report: Report) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import time
@@ -14,6 +15,7 @@ import pytest
 from nlserver.reapi.digest import of
 from nlserver.spec import Place
 
+from nlctl.containers.copying import request_of
 from nlctl.doctor import kinds, repairs
 from nlctl.doctor.change import Change
 from nlctl.doctor.check import Check
@@ -28,6 +30,7 @@ from nlctl.doctor.kinds.files_allowed import Allowed
 from nlctl.doctor.kinds.folder_made import Made
 from nlctl.doctor.kinds.folder_moved import Moved
 from nlctl.doctor.kinds.mode_changed import Changed
+from nlctl.doctor.kinds.parts_remade import Remade
 from nlctl.doctor.kinds.parts_restarted import Restarted
 from nlctl.doctor.kinds.parts_started import Started
 from nlctl.doctor.kinds.process_woken import Woken
@@ -40,6 +43,7 @@ from nlctl.doctor.repairs import (
     allow_files,
     bazelrc,
     blob,
+    containers,
     dangling,
     end_strays,
     lint_edits,
@@ -58,6 +62,7 @@ from nlctl.lint.finding import Edit, Finding, Severity
 from nlctl.lint.judging import Text
 from nlctl.lint.restoring import restored
 from tests.nlctl.conftest import Cli, items
+from tests.nlctl.containers.test_copying import BODY, inspected
 from tests.nlctl.doctor.test_judges import CASES, WORKER
 
 DIGEST = of(b"a blob")
@@ -163,6 +168,12 @@ PLANS: list[tuple[str, Any, Sequence[Change] | str]] = [
     ),
     ("recorded", config(WHOLE, "{"), [Rewritten("worker-1.json5", ("{", OURS))]),
     ("recorded", config(ADDRESSES, "{"), "what nlctl wrote there"),
+    ("containers", containers.Drift("worker-1", inspected(BODY), BODY), "is as the record"),
+    (
+        "containers",
+        containers.Drift("worker-1", inspected(BODY), {**BODY, "Image": "sha256:2"}),
+        [Remade("worker-1", ("another image",), json.dumps(request_of(inspected(BODY))))],
+    ),
 ]
 
 
@@ -227,12 +238,16 @@ def test_a_mistyped_key_brings_back_its_store_and_leaves_the_others() -> None:
     assert change.texts[-1] == ours.replace("noop: {}", "noop: { mine: 1 }")
 
 
+REMADE = Remade("worker-1", ("another image",), "{}")
 FILE, OTHER = Rewritten("/c/cas.json5", ("a", "b")), Rewritten("/c/worker-1.json5", ("a", "b"))
 ORDERS: list[tuple[Sequence[Change], Sequence[str], Sequence[Change]]] = [
     ([Uploaded(), Uploaded()], (), [Uploaded()]),
     ([FILE], ["cas"], [FILE, Restarted(("cas",))]),
     ([Restarted(("worker-1",)), FILE], ["cas"], [FILE, Restarted(("cas", "worker-1"))]),
     ([FILE, Rewritten("/c/cas.json5", ("b", "c"))], (), [Rewritten("/c/cas.json5", ("a", "b", "c"))]),
+    ([REMADE, OTHER], ["worker-1"], [OTHER, REMADE]),
+    ([REMADE, FILE], ["cas"], [FILE, REMADE, Restarted(("cas",))]),
+    ([Started((), ("worker-1",), supervised=True), REMADE], (), [REMADE, Started((), ("worker-1",), supervised=True)]),
     (
         [Started(("cas",), (), supervised=False), FILE, OTHER],
         ["cas", "worker-1"],
