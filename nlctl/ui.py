@@ -39,7 +39,7 @@ _PREFIX_STYLES: Final = ("36", "33", "32", "35", "34")
 class Column:
     """One column: the header, the key of the item, and how people read the value where that differs.
 
-    A terminal that has no room for all leaves those out that are `spare`.
+    A terminal that has no room for all leaves those out that are `spare`, the last ones first.
     """
 
     header: str
@@ -366,8 +366,10 @@ class Ui:
         if room is not None and tables.width([_headers(shown), *cells]) > room:
             # A digest may be shortened where a person reads, and the short form is taken as an argument, too.
             cells = _cells(shown, rows, short=True)
-            if tables.width([_headers(shown), *cells]) > room:
-                shown = [column for column in columns if not column.spare]
+            for column in reversed([column for column in columns if column.spare]):
+                if tables.width([_headers(shown), *cells]) <= room:
+                    break
+                shown.remove(column)
                 cells = _cells(shown, rows, short=True)
         headers, cells = tables.fitted(_headers(shown), cells, room, ascii_only=self.ascii_only)
         header, *body = tables.lines(headers, cells)

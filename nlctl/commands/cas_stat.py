@@ -82,8 +82,9 @@ def _show(session: Session, rows: Sequence[dict[str, Any]], parts: Sequence[str]
         session.ui.items("nlctl.cas.stat/v1", rows, columns, warnings=warnings)
         return
     columns[1:1] = [Column("SIZE", "size_bytes", human_bytes), Column("TYPE", "type")]
-    # As many workers as a terminal has room for. A scheduler holds results, and no blobs of its own.
-    columns += [Column(part.upper().replace("WORKER-", "W"), part, spare=part == "scheduler") for part in parts]
+    # As many workers as a terminal has room for; a scheduler comes last, for it holds results alone.
+    ordered = sorted(parts, key=lambda part: part == "scheduler")
+    columns += [Column(part.upper().replace("WORKER-", "W"), part, spare=part != "cas") for part in ordered]
     columns += [Column("USED", "used", human_ago), Column("USED BY", "used_by", _results)]
     session.ui.items("nlctl.cas.stat/v1", [{**row, **row["tiers"]} for row in rows], columns, warnings=warnings)
 

@@ -160,7 +160,7 @@ class TestStat:
 
     def test_a_person_sees_every_tier(self, cluster: Cli, action: str) -> None:
         header, row = on_terminal(cluster, "cas", "stat", action).splitlines()[:2]
-        names = ["DIGEST", "SIZE", "TYPE", "PRESENT", "CAS", "SCHEDULER", "W1", "W2", "USED", "USED", "BY"]
+        names = ["DIGEST", "SIZE", "TYPE", "PRESENT", "CAS", "W1", "W2", "SCHEDULER", "USED", "USED", "BY"]
         assert header.split() == names
         assert row.split()[3:6] == ["action", "yes", "yes"]
         assert row.endswith("1 result")
