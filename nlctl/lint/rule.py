@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from nlserver.spec import Place, Spec
 
-from nlctl.lint.finding import Edit, Finding, Severity
+from nlctl.lint.finding import Edit, Finding, Severity, token_length
 from nlctl.lint.scene import File, Scene
 
 RULES: Final[dict[str, Rule]] = {}
@@ -78,3 +78,13 @@ def rule(id_: str, severity: Severity, title: str, why: str, *, nlx: str = "") -
 def as_severe(finding: Finding, severity: Severity) -> Finding:
     """The same finding, more or less bad."""
     return replace(finding, severity=severity)
+
+
+def instead(file: File, spec: Spec, key: str, text: str) -> tuple[Edit, ...]:
+    """The edit that writes this for a field that the file says; none for one that it does not."""
+    value = file.says(spec, key)
+    if value is None:
+        return ()
+    place = value.place
+    length = token_length(file.config.source.document.excerpt(place), place.column)
+    return (Edit(place.file, place.line, place.column, length, text),)

@@ -60,5 +60,6 @@ FAULTS: Final = (
         _zero,
         "NLD-CFG-01",
         Verdict.WARNING,
+        mended_by=("lint_edits",),
     ),
 )

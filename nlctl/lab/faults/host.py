@@ -62,6 +62,7 @@ FAULTS: Final = (
         f"{_CONNECTIONS} clients hold connections to the CAS, which may have {_FILES} files open.",
         _connections,
         "NLD-ENV-02",
+        mended_by=("allow_files",),
     ),
     Injection(
         "short-memory",

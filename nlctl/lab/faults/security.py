@@ -86,5 +86,6 @@ FAULTS: Final = (
         _readable_token,
         "NLD-SEC-02",
         Verdict.WARNING,
+        mended_by=("owner_only",),
     ),
 )

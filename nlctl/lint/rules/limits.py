@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from nlserver.spec import Spec
 from nlserver.store import StoreSpec
 
-from nlctl.lint.finding import Edit, Finding, Severity, token_length
-from nlctl.lint.rule import Rule, rule
-from nlctl.lint.scene import File, Scene
+from nlctl.lint.finding import Finding, Severity
+from nlctl.lint.rule import Rule, instead, rule
+from nlctl.lint.scene import Scene
 from nlctl.ui import human_bytes as human
 
 _KEEPERS: Final = ("filesystem", "memory")
@@ -64,18 +63,8 @@ def larger_than_its_disk(self: Rule, scene: Scene) -> Iterator[Finding]:
         if size is not None and limit > size:
             what = f"max_bytes is {human(limit)}, and the file system of {store.content_path} has {human(size)}"
             less = size * 4 // 5
-            edits = _instead(file, store.eviction_policy, "max_bytes", f'"{less // 1_000_000}mb"')
+            edits = instead(file, store.eviction_policy, "max_bytes", f'"{less // 1_000_000}mb"')
             yield self.at(file, store.eviction_policy, "max_bytes", what, f"{human(less)} or less", edits=edits)
-
-
-def _instead(file: File, spec: Spec, key: str, text: str) -> tuple[Edit, ...]:
-    """The edit that writes this for a field that the file says."""
-    value = file.says(spec, key)
-    if value is None:
-        return ()
-    place = value.place
-    length = token_length(file.config.source.document.excerpt(place), place.column)
-    return (Edit(place.file, place.line, place.column, length, text),)
 
 
 def _limit(store: Any) -> int:

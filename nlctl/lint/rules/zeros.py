@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import MISSING
@@ -12,7 +13,7 @@ from nlserver.config.shape import Slot
 from nlserver.spec import Grammar
 
 from nlctl.lint.finding import Finding, Severity
-from nlctl.lint.rule import Rule, rule
+from nlctl.lint.rule import Rule, instead, rule
 from nlctl.lint.scene import File, Scene
 
 _PARTS: Final = re.compile(r"\d\s*(?:ms|msec|millis|us|µs|usec|micros|ns|nsec|nanos)\b|\.\d+\s*s(?:ec(?:ond)?s?)?\b")
@@ -30,8 +31,10 @@ def zero_is_default(self: Rule, scene: Scene) -> Iterator[Finding]:
     for file, spec, slot, value in _said(scene):
         if slot.key.zero in (MISSING, None, 0) or isinstance(value, bool) or value not in (0, "0"):
             continue
-        what = f"{slot.name}: 0 means {slot.key.zero} here"
-        yield self.at(file, spec, slot.field, what, f"leave it out, or write {slot.name}: {slot.key.zero}")
+        meant = json.dumps(slot.key.zero)
+        edits = instead(file, spec, slot.field, meant)
+        what, fix = f"{slot.name}: 0 means {meant} here", f"leave it out, or write {slot.name}: {meant}"
+        yield self.at(file, spec, slot.field, what, fix, edits=edits)
 
 
 @rule(

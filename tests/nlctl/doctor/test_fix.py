@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 import secrets
-import signal
-import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,21 +131,6 @@ def test_without_fix_nothing_is_changed_but_for_probe_blobs(cluster: Cli, split:
     cluster("cas", "rm", digest, "--yes")
 
 
-def test_a_token_that_others_may_read_is_its_owners_alone_and_undo_gives_it_back(cluster: Cli) -> None:
-    token = cluster.home / "token"
-    token.write_text("secret")
-    token.chmod(0o644)
-    cluster("context", "add", "guarded", f"grpc://127.0.0.1:{ports(cluster)['cas']}", "--token-file", str(token))
-    try:
-        done = fix(cluster, "-C", "guarded", "--check", "NLD-SEC-02")
-        assert [(one["check"], one["is_well"]) for one in done["mends"]] == [("NLD-SEC-02", True)]
-        assert stat.S_IMODE(token.stat().st_mode) == 0o600
-        undo(cluster, done["id"])
-        assert stat.S_IMODE(token.stat().st_mode) == 0o644
-    finally:
-        cluster("context", "rm", "guarded")
-
-
 def test_the_lines_for_bazel_are_written_for_this_cluster_and_undo_writes_the_old_ones(cluster: Cli) -> None:
     (cluster.home / "MODULE.bazel").touch()
     (cluster.home / ".bazelrc").write_text("try-import %workspace%/.bazelrc.nlctl\n")
@@ -166,28 +148,6 @@ def test_the_lines_for_bazel_are_written_for_this_cluster_and_undo_writes_the_ol
 
 def test_there_is_nothing_to_undo_where_nothing_was_repaired(cli: Cli) -> None:
     assert cli("doctor", "undo", "-o", "json", code=3).fault["code"] == "NL-DOC-101"
-
-
-def test_a_worker_that_was_forgotten_takes_work_again_and_undo_cordons_it(cluster: Cli) -> None:
-    cluster("workers", "cordon", "worker-1")
-    done = fix(cluster, "--check", "NLD-WRK-03")
-    assert [(one["check"], one["is_well"]) for one in done["mends"]] == [("NLD-WRK-03", True)]
-    assert {one["state"] for one in items(cluster, "workers", "ls")} == {"ready"}
-    undo(cluster)
-    assert {one["name"]: one["state"] for one in items(cluster, "workers", "ls")}["worker-1"] == "draining"
-    cluster("workers", "uncordon", "worker-1")
-
-
-def test_a_part_that_runs_something_else_than_its_file_says_is_restarted(cluster: Cli) -> None:
-    path = home(cluster) / "config" / "worker-1.json5"
-    before, pid = path.read_text(), pids(cluster)["worker-1"]
-    path.write_text(before + "// a word\n")
-    assert fix(cluster, "--check", "NLD-CFG-02")["mends"][0]["is_well"]
-    assert pids(cluster)["worker-1"] != pid
-    path.write_text(before)
-    cluster("restart", "worker-1")
-    rows = findings(cluster, "doctor", "--check", "NLD-CFG-02")
-    assert {one["status"] for one in rows if one["id"] == "NLD-CFG-02"} == {"ok"}, "it runs what its file says"
 
 
 def test_wrong_bytes_are_set_aside_and_the_blob_comes_from_a_worker_and_undo_puts_them_back(
@@ -209,69 +169,6 @@ def test_wrong_bytes_are_set_aside_and_the_blob_comes_from_a_worker_and_undo_put
     assert path.read_bytes() == wrong
     assert verdict(cluster, digest, code=9)["verdict"] == "CORRUPT"
     fix(cluster, "object", digest)
-
-
-def test_a_blob_that_only_a_worker_has_is_copied_into_the_cas(cluster: Cli, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "blob").write_bytes(secrets.token_bytes(100))
-    cluster("run", "--input", str(tmp_path / "in"), "--", "/bin/cat", "blob")
-    digest = cluster("cas", "put", "-q", str(tmp_path / "in" / "blob")).out.strip()
-    cluster("cas", "rm", digest, "--yes")
-    assert fix(cluster, "object", digest)["mends"][0]["is_well"]
-    assert verdict(cluster, digest, code=0)["verdict"] == "PRESENT"
-    undo(cluster)
-    assert verdict(cluster, digest)["verdict"] == "FAST_ONLY"
-
-
-_HIDING = r"completeness_checking: \{\n\s+backend: \{\n(.*?)\n\s+\},\n\s+cas_store:.*?\n\s+\},\n"
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
-    """A cluster whose action cache hides nothing."""
-    made = Cli(tmp_path_factory.mktemp("bare"))
-    text = (Path(__file__).parents[3] / "templates" / "cas.json5").read_text()
-    hidden = re.search(_HIDING, text, re.DOTALL)
-    assert hidden
-    (made.home / "configs").mkdir()
-    (made.home / "configs" / "cas.json5").write_text(text.replace(hidden[0], hidden[1] + "\n"))
-    made("up", "--workers", "0", "--base-port", "auto", "--config", str(made.home / "configs"))
-    yield made
-    made("down", "--wipe", "--yes", code=None)
-
-
-def test_a_result_whose_output_is_gone_is_removed_and_undo_puts_it_back(bare: Cli, tmp_path: Path) -> None:
-    output = put(bare, tmp_path)
-    action = put(bare, tmp_path)
-    bare("ac", "put", action, "--exit-code", "0", "--file", f"out={output}")
-    bare("cas", "rm", output, "--yes")
-    done = fix(bare, "--check", "NLD-AC-02")
-    assert [(one["check"], one["is_well"]) for one in done["mends"]] == [("NLD-AC-02", True)]
-    bare("ac", "get", action, code=3)
-    undo(bare)
-    assert output.partition("/")[0] in bare("ac", "get", action).out
-    assert "NLD-AC-02" in failed(bare, "--check", "NLD-AC-02")
-
-
-def dead(cli: Cli) -> None:
-    """Kill the supervisor; its parts end with it."""
-    running = pids(cli)
-    parents = {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in running.values()}
-    [supervisor] = parents
-    os.kill(supervisor, signal.SIGKILL)
-    until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in running.values()))
-
-
-def test_dead_parts_are_started_and_undo_stops_them(cluster: Cli) -> None:
-    dead(cluster)
-    assert "NLD-PRC-02" in failed(cluster, *PARTS)
-    done = fix(cluster, *PARTS)
-    assert [one["kind"] for one in done["changes"]] == ["parts_started"]
-    assert ("NLD-PRC-02", True) in [(one["check"], one["is_well"]) for one in done["mends"]]
-    assert set(pids(cluster)) == {"cas", "scheduler", "worker-1", "worker-2"}
-    undo(cluster)
-    assert "NLD-PRC-02" in failed(cluster, *PARTS)
-    fix(cluster, *PARTS)
 
 
 def begun(cli: Cli) -> Callable[[], bool]:

@@ -384,6 +384,7 @@ def test_the_log_of_an_unknown_property_is_not_lost_when_a_file_is_broken() -> N
 REPAIRS = [
     ("NL-CFG-104", "cas", [("cas", "eviction_policy:", "evicton_policy:")]),
     ("NL-CFG-125", "cas", [("cas", 'bytestream: [{ cas_store: "CAS_STORE" }],', "")]),
+    ("NL-CFG-115", "scheduler", [("scheduler", "simple: {", "simple: { max_job_retries: 0,")]),
 ]
 
 
