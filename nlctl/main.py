@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -15,7 +16,19 @@ from nlserver.errors import Error
 from nlctl import VERSION, defaults, manual, topics
 from nlctl.arguments import Invocation, cut, seconds
 from nlctl.exits import Exit
-from nlctl.faults import INTERNAL, INTERRUPTED, TERMINATED, TIMEOUT, USAGE, Fault, Fix, as_not_run, fix, of_error
+from nlctl.faults import (
+    INTERNAL,
+    INTERRUPTED,
+    TERMINATED,
+    TIMEOUT,
+    UNWRITABLE,
+    USAGE,
+    Fault,
+    Fix,
+    as_not_run,
+    fix,
+    of_error,
+)
 from nlctl.registry import GROUPS, Leaf
 from nlctl.session import Session, state_home
 from nlctl.ui import Display, Ui, plain, silence
@@ -144,8 +157,19 @@ def _fault_of(error: BaseException) -> Fault:
             return Fault(TERMINATED, "ended by SIGTERM")
         case BaseExceptionGroup() if len(error.exceptions) == 1:
             return _fault_of(error.exceptions[0])
+        case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS | errno.ENOSPC | errno.EDQUOT | errno.ENOTDIR):
+            return _unwritable(error)
         case _:
             return _internal(error)
+
+
+def _unwritable(error: OSError) -> Fault:
+    return Fault(
+        UNWRITABLE,
+        f"{error.filename or 'a file'} cannot be written",
+        why=error.strerror or str(error),
+        fixes=[fix("keep nlctl's own files elsewhere: set XDG_STATE_HOME and XDG_CONFIG_HOME")],
+    )
 
 
 def _internal(error: BaseException) -> Fault:

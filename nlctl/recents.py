@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,15 +17,19 @@ _MOST: Final = 200
 
 
 def remember(state: Path, kind: str, digests: Mapping[str, Digest]) -> None:
-    """Keep one event: its digests by role (`action`, `stdout`, a path), the main one first."""
+    """Keep one event: its digests by role (`action`, `stdout`, a path), the main one first.
+
+    Where nothing can be kept nothing is: what was handled is no worse for it.
+    """
     lines = _lines(state)[-(_MOST - 1) :]
     document = {
         "kind": kind,
         "when": int(time.time()),
         "digests": {role: as_json(digest) for role, digest in digests.items()},
     }
-    state.mkdir(parents=True, exist_ok=True)
-    write(state / "recents.jsonl", "\n".join([*lines, json.dumps(document)]) + "\n")
+    with suppress(OSError):
+        state.mkdir(parents=True, exist_ok=True)
+        write(state / "recents.jsonl", "\n".join([*lines, json.dumps(document)]) + "\n")
 
 
 def latest(state: Path) -> list[dict[str, Digest]]:

@@ -202,3 +202,13 @@ def test_the_name_of_a_file_in_place_of_a_digest_leads_to_its_digest(cli: Cli) -
     (cli.home / "a.out").touch()
     said = cli("cas", "missing", str(cli.home / "a.out"), code=2).err
     assert f"the digest of this file: write file:{cli.home / 'a.out'}" in " ".join(said.split())
+
+
+@pytest.mark.parametrize("words", ["context add far grpc://127.0.0.1:1", "up --workers 1 --base-port auto"])
+def test_a_home_that_cannot_be_written_is_a_refusal_that_says_where(cli: Cli, words: str) -> None:
+    # Nobody makes files below a file, root neither.
+    (cli.home / "file").touch()
+    homes = {f"XDG_{kind}_HOME": str(cli.home / "file") for kind in ("STATE", "CONFIG")}
+    done = cli(*words.split(), "-o", "json", code=8, **homes)
+    assert done.fault["code"] == "NL-USE-107"
+    assert str(cli.home / "file") in done.fault["message"]
