@@ -258,7 +258,7 @@ COMMANDS: Final[dict[tuple[str, ...], Leaf]] = {
         "doctor",
         "What is wrong, the evidence, and the fix",
         LOOK,
-        frozenset({"--check", "--skip", "--every", "--report", "--name"}),
+        frozenset({"--check", "--skip", "--every", "--report", "--waits", "--runs", "--name"}),
         level=Level.STANDARD,
     ),
     ("doctor", "action"): Leaf(
