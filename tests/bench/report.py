@@ -28,6 +28,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "execution": ("peers.py", "exec"),
     "cluster": ("proof.py",),
     "commands": ("commands.py",),
+    "lookup": ("lookup.py",),
     "crowd": ("crowd.py",),
     "inputs": ("inputs.py",),
     "bazel": ("bazel_build.py",),
