@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 def confined(lab: Lab, part: str, controller: str, most: int) -> Path:
     """Move the process of a part into a group that may have so much; its folder. Raises Fault NOT_POSSIBLE."""
     pid = lab.process(part).pid
-    own, *above = [*groups(pid, controller), None]
-    parent = next((folder for folder in (own, *above) if folder and _divides(folder, controller)), None)
-    if own is None or parent is None:
+    folders = list(groups(pid, controller))
+    parent = next((folder for folder in folders if _divides(folder, controller)), None)
+    if parent is None:
         raise _refused(f"this machine has no control groups for {controller}")
     group = parent / f"nlctl-{lab.ledger.name}-{os.getpid()}"
-    lab.journal.note(Joined(str(group), str(own)))
+    lab.journal.note(Joined(str(group), str(folders[0])))
     try:
         group.mkdir()
         [limit] = [name for name, _ in LIMITS[controller] if (group / name).exists()]

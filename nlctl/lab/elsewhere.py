@@ -53,6 +53,8 @@ def known_as(lab: Lab, url: str, access: Access | None = None, *, executor: str 
 def certificate(lab: Lab, days: int) -> tuple[Path, Path]:
     """A certificate for this machine which ends in so many days, and its key. Raises Fault NOT_POSSIBLE."""
     cert, key = lab.ledger.run / "cert.pem", lab.ledger.run / "key.pem"
+    lab.leave(cert)
+    lab.leave(key)
     kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     names = ("-subj", "/CN=lab", "-addext", f"subjectAltName=IP:{HOST}")
     files = ("-keyout", str(key), "-out", str(cert))

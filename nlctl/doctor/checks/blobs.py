@@ -133,7 +133,7 @@ async def _empty(site: Site) -> Empty:
         except Error as error:
             # Batches are no duty.
             return Empty(absent, error.code is Code.UNIMPLEMENTED, error.message)
-    said = next((one.status.message for one in back.responses if one.status.code), "")
+    said = next((one.status.message or f"code {one.status.code}" for one in back.responses if one.status.code), "")
     return Empty(absent, not said, said)
 
 
