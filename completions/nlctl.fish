@@ -628,7 +628,7 @@ function __nlctl_common
         case '--instance'
             echo '?'
         case '-o' '--output'
-            echo '=table tsv json jsonl name'
+            echo '=table wide tsv json jsonl name'
         case '--color'
             echo '=auto always never'
         case '--progress'

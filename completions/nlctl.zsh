@@ -328,7 +328,7 @@ _nlctl_common() {
         -C | --context) REPLY='@contexts' ;;
         --endpoint) REPLY='?' ;;
         --instance) REPLY='?' ;;
-        -o | --output) REPLY='=table tsv json jsonl name' ;;
+        -o | --output) REPLY='=table wide tsv json jsonl name' ;;
         --color) REPLY='=auto always never' ;;
         --progress) REPLY='=auto tty plain json none' ;;
         --timeout) REPLY='?' ;;

@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import Final
 
 from nlctl.faults import USAGE, Fault, Fix, fix
-from nlctl.registry import COMMANDS, FLAGS, GROUPS, Flag, Leaf
+from nlctl.registry import COLUMNS, COMMANDS, FLAGS, GROUPS, Flag, Leaf
 from nlctl.spelling import misspelt, nearest
 
 _BY_SPELLING: Final = {spelling: flag for flag in FLAGS for spelling in flag.spellings}
@@ -157,7 +157,8 @@ def _next(rest: Iterator[str], name: str) -> str:
 
 
 def _set(made: Invocation, flag: Flag, value: str, spelling: str, rank: Rank = Rank.FLAG) -> None:
-    if flag.choices and value not in flag.choices:
+    chosen = flag.name == "output" and value.startswith(COLUMNS)
+    if flag.choices and value not in flag.choices and not chosen:
         raise Fault(USAGE, f"{spelling} cannot be {value!r}", fixes=[Fix(f"choose one of {', '.join(flag.choices)}")])
     made.texts[flag.name] = value
     made.origins[flag.name] = Origin(rank, spelling)

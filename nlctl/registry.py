@@ -450,7 +450,9 @@ class Flag:
     counts: bool = False
 
 
-FORMATS: Final = ("table", "tsv", "json", "jsonl", "name")
+FORMATS: Final = ("table", "wide", "tsv", "json", "jsonl", "name")
+COLUMNS: Final = "cols="
+"""Behind it stand keys of a list's items: a format, too."""
 FLAGS: Final = (
     Flag("context", ("-C", "--context"), "which cluster", "NAME", "NLCTL_CONTEXT"),
     Flag("endpoint", ("--endpoint",), "any REAPI server instead of a cluster", "URL", "NLCTL_ENDPOINT"),

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from nlctl import tables
 from nlctl.exits import Exit
-from nlctl.faults import Fault, Fix, document, reason
+from nlctl.faults import USAGE, Fault, Fix, document, reason
+from nlctl.registry import COLUMNS
 
 if TYPE_CHECKING:
     from nlctl.watch.spans import Line
@@ -83,9 +84,12 @@ class Ui:
 
     @property
     def format(self) -> str:
-        """`table`, `tsv`, `json`, `jsonl` or `name`."""
-        if self._display.output:
-            return self._display.output
+        """`table`, `tsv`, `json`, `jsonl` or `name`. Wide tables are tables, and chosen columns are no format."""
+        match self._display.output:
+            case "wide":
+                return "table"
+            case output if output and not output.startswith(COLUMNS):
+                return output
         return "table" if self._out.isatty() else "tsv"
 
     @property
@@ -115,6 +119,8 @@ class Ui:
         A terminal is told `none` in place of a table without rows.
         """
         rows = list(items)
+        if self._display.output.startswith(COLUMNS):
+            columns = _chosen(self._display.output.removeprefix(COLUMNS).split(","), rows)
         form = "name" if self.quiet and not self._display.output else self.format
         match form:
             case "json":
@@ -360,7 +366,7 @@ class Ui:
         return f"\x1b[{code}m{text}\x1b[0m" if colored and text else text
 
     def _table(self, rows: Sequence[Item], columns: Sequence[Column]) -> None:
-        room = _columns(self._out) if self.out_is_terminal else None
+        room = _columns(self._out) if self.out_is_terminal and self._display.output != "wide" else None
         shown = list(columns)
         cells = _cells(shown, rows)
         if room is not None and tables.width([_headers(shown), *cells]) > room:
@@ -467,6 +473,15 @@ def short_key(text: str) -> str:
 
 def _ends(hash_text: str, size: object) -> str:
     return f"{hash_text[:8]}…{hash_text[-4:]}/{size}"
+
+
+def _chosen(keys: Sequence[str], rows: Sequence[Item]) -> list[Column]:
+    """The columns of these keys. Raises Fault USAGE for one that the items have not."""
+    for row in rows[:1]:
+        for key in keys:
+            if key not in row:
+                raise Fault(USAGE, f"there is no column {key!r}", fixes=[Fix(f"choose of {', '.join(row)}")])
+    return [Column(key.upper(), key) for key in keys]
 
 
 def _headers(columns: Sequence[Column]) -> list[str]:

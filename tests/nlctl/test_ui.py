@@ -145,6 +145,26 @@ def test_a_terminal_without_room_leaves_spare_columns_out() -> None:
             assert " ".join(seen("1b[31m\n").partition("\n")[0].split()) == " ".join(header.split())
 
 
+def test_a_wide_table_is_whole_on_any_terminal() -> None:
+    columns = (Column("DIGEST", "digest"), Column("THERE", "there", spare=True), Column("NOTE", "note"))
+    with terminal_of(20) as (terminal, seen):
+        Ui(Display(output="wide", color="never"), {}, terminal, Pipe()).items("s/v1", ROWS[:1], columns)
+        header, row, _ = seen("1b[31m\n").split("\n")
+    assert header.split() == ["DIGEST", "THERE", "NOTE"]
+    assert row.startswith(f"{DIGEST['hash']}/148")
+
+
+def test_columns_are_chosen_by_the_keys_of_items() -> None:
+    ui, out, _ = _ui(Display(output="cols=size,digest"))
+    ui.items("s/v1", ROWS[:1], COLUMNS)
+    assert out.getvalue() == f"148\t{DIGEST['hash']}/148\n"
+    ui, out, _ = _ui(Display(output="cols=size"), terminal=True, NO_COLOR="1")
+    ui.items("s/v1", ROWS[:1], COLUMNS)
+    assert out.getvalue() == "SIZE\n148\n"
+    with pytest.raises(Fault, match="there is no column 'sizes'"):
+        _ui(Display(output="cols=sizes"))[0].items("s/v1", ROWS, COLUMNS)
+
+
 def test_json_is_one_document_with_items_and_every_key() -> None:
     ui, out, err = _ui(Display(output="json"))
     ui.items("nlctl.x/v1", ROWS, COLUMNS, warnings=["odd"])
