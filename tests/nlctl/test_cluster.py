@@ -18,6 +18,7 @@ import pytest
 from nlserver.reapi.client import Client
 from nlserver.reapi.digest import Digest
 
+from nlctl import VERSION
 from tests.nlctl.conftest import Cli, Done
 from tests.nlctl.documents import valid
 
@@ -258,6 +259,9 @@ class TestLooking:
         asked = cluster("status", "--json").document["item"]["results"]
         assert asked["missed"] > item["results"]["missed"]
         assert asked["hit_ratio"] == asked["found"] / (asked["found"] + asked["missed"])
+        versions = valid(cluster("version", "--json").document)["item"]["parts"]
+        assert {one["name"]: one["version"] for one in versions} == dict.fromkeys(_pids(cluster), VERSION)
+        assert f"{VERSION}  cas, scheduler, worker-1" in cluster("version").out
         cluster("run", "--no-cache", "--", "true")
         actions = valid(cluster("status", "--json").document)["item"]["actions"]
         assert 0 < sum(actions["slots"]) == actions["given"]
