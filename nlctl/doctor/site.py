@@ -149,6 +149,18 @@ class Site:
         offered = set((await self.capabilities()).cache_capabilities.digest_functions)
         return next((one for one in Function if int(one) in offered), Function.SHA256)
 
+    @asynccontextmanager
+    async def speaker(self) -> AsyncIterator[Client]:
+        """A client that names all that it uploads by this function. Raises Error."""
+        from nlctl.remote import client
+
+        function = await self.function()
+        if function is self.client.function:
+            yield self.client
+            return
+        async with client(self.target, function) as made:
+            yield made
+
     async def configs(self) -> judging.Verdict:
         """The configs of the cluster's parts, and what is wrong with them. Raises NotHere, Fault."""
         folder, contained = self.ledger.configs, self.record.containers is not None

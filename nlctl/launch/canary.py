@@ -95,7 +95,7 @@ async def _read_badly(client: Client, outcome: Outcome, nonce: str) -> str | Non
     files = outcome.result.output_files
     if len(files) != 1:
         return f"the action left {len(files)} outputs in place of 1"
-    data = await client.read(digest_of(files[0].digest))
+    data = await client.read(digest_of(files[0].digest, client.function))
     return None if data == nonce.encode() else "its output came back changed"
 
 

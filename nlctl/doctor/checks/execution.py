@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
@@ -13,6 +13,9 @@ from nlctl.doctor.patience import within
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
 from nlctl.registry import Level
+
+if TYPE_CHECKING:
+    from nlserver.reapi.client import Client
 
 _ANYWHERE: Final = ""
 WAITS: Final = "QUEUED"
@@ -40,20 +43,21 @@ async def _canaries(site: Site) -> Mapping[str, str]:
         names = [one.name for one in ready if AIM in one.properties]
         if not names:
             raise NotHere("no worker takes work")
-    if names == [_ANYWHERE]:
-        return {_ANYWHERE: await _anywhere(site)}
-    said = await asyncio.gather(*(canary.tried(site.client, name) for name in names))
+    async with site.speaker() as client:
+        if names == [_ANYWHERE]:
+            return {_ANYWHERE: await _anywhere(client)}
+        said = await asyncio.gather(*(canary.tried(client, name) for name in names))
     return {name: words or "" for name, words in zip(names, said, strict=True)}
 
 
-async def _anywhere(site: Site) -> str:
+async def _anywhere(client: Client) -> str:
     """The same of a server that does not tell of its workers: that it waits is all that can be seen from outside."""
     from nlctl.launch import canary
 
     stages: list[str] = []
     try:
         async with within(_WAITING_SECONDS):
-            return await canary.tried(site.client, _ANYWHERE, lambda state: stages.append(state.stage.name)) or ""
+            return await canary.tried(client, _ANYWHERE, lambda state: stages.append(state.stage.name)) or ""
     except TimeoutError:
         return WAITS if stages[-1:] != ["EXECUTING"] else f"it did not end within {_WAITING_SECONDS:g}s"
 

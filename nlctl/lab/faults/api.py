@@ -29,9 +29,13 @@ def _facade(mistake: str, lab: Lab) -> Clue:
     return Clue(flags=("--endpoint", f"grpc://{HOST}:{port}"))
 
 
-def _half_known(lab: Lab) -> Clue:
-    port = lab.stand_in("facade", f"{HOST}:{lab.ports.cas}", "announces-sha256")
-    return known_as(lab, f"grpc://{HOST}:{port}", executor=str(lab.target.executor))
+def _beside_execution(mistake: str) -> Callable[[Lab], Clue]:
+    return partial(_half, mistake)
+
+
+def _half(mistake: str, lab: Lab) -> Clue:
+    [_, url] = _facade(mistake, lab).flags
+    return known_as(lab, url, executor=str(lab.target.executor))
 
 
 def _no_worker(lab: Lab) -> Clue:
@@ -94,8 +98,8 @@ FAULTS: Final = (
     Injection(
         "no-sha256",
         "a server without SHA-256",
-        "The server takes BLAKE3 alone, and clients use SHA-256 unless they are told otherwise.",
-        _behind("blake3-only"),
+        "The CAS takes BLAKE3 alone, and clients use SHA-256 unless they are told otherwise.",
+        _beside_execution("blake3-only"),
         "NLD-API-01",
         Verdict.WARNING,
     ),
@@ -118,7 +122,7 @@ FAULTS: Final = (
         "half-known-function",
         "a digest function that one of two endpoints knows",
         "Execution takes actions by SHA-256 and by BLAKE3, and the CAS in use beside it announces SHA-256 alone.",
-        _half_known,
+        _beside_execution("announces-sha256"),
         "NLD-API-03",
         Verdict.INFO,
     ),
