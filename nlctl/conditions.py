@@ -5,8 +5,9 @@ ready   idle   workers=N   op=ID   object=DIGEST   PART=STATE
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from nlserver.errors import Code, Error
@@ -14,6 +15,7 @@ from nlserver.errors import Code, Error
 from nlctl import admin
 from nlctl.faults import NO_OPERATION, UNKNOWN_PART, USAGE, Fault, fix
 from nlctl.launch.backend import Report
+from nlctl.launch.containers import awaited
 from nlctl.session import Session, admin_of
 
 if TYPE_CHECKING:
@@ -76,18 +78,22 @@ def _ready(session: Session, cluster: str) -> str:
         ledger, backend = session.running(cluster)
         record = ledger.load()
         assert record is not None
-        if unready := [f"{one.name} is {one.state}" for one in backend.reports() or () if one.state != "ready"]:
+        reports = backend.reports() or ()
+        if unready := [f"{one.name} is {one.state}" for one in reports if one.state != "ready"]:
             return ", ".join(unready[:5])
-        return _patient(lambda: _registered(admin_of(target), record.workers))()
-    return _patient(lambda: _registered(admin_of(target), ()))()
+        return _patient(
+            lambda: _registered(admin_of(target), partial(awaited, record.containers, record.workers, reports))
+        )()
+    return _patient(lambda: _registered(admin_of(target), lambda _: ()))()
 
 
-def _registered(endpoint: str, names: Sequence[str]) -> str:
+def _registered(endpoint: str, names: Callable[[Collection[str]], Sequence[str]]) -> str:
+    """`names` tells, of those that are registered, which ought to be."""
     seen = admin.overview(endpoint)
     if ill := [f"{one.name}: {one.message}" for one in seen.health if not one.ok]:
         return ill[0]
     there = {one.name for one in seen.workers}
-    missing = [name for name in names if name not in there]
+    missing = [name for name in names(there) if name not in there]
     return f"not registered: {', '.join(missing[:5])}" if missing else ""
 
 

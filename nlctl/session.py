@@ -228,6 +228,8 @@ class Session:
 
     def recorded(self, asked: str = "") -> Target:
         """The same, also of a cluster that does not run now. Raises Fault when there is none."""
+        from nlctl.launch import backends
+
         instance = self.instance
         if self.endpoint is not None and not asked:
             return Target(self.endpoint, self.endpoint, None, instance)
@@ -237,9 +239,8 @@ class Session:
         ledger = self.cluster(asked)
         record = ledger.load()
         assert record is not None
-        ports = record.ports
-        cas, executor, admin = ports.urls
-        return Target(cas, executor, admin, instance, ledger.name, ledger.name)
+        cas, executor, _ = record.ports.urls
+        return Target(cas, executor, backends.admin_of(ledger, record), instance, ledger.name, ledger.name)
 
     def _target_elsewhere(self, context: Context) -> Target:
         given = self._origin("instance").rank < Rank.CONTEXT

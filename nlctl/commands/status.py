@@ -14,7 +14,9 @@ from nlserver.errors import Error
 
 from nlctl import admin
 from nlctl.exits import Exit
+from nlctl.launch import backends
 from nlctl.launch.backend import Report, answering
+from nlctl.launch.containers import awaited
 from nlctl.launch.ledger import Record
 from nlctl.session import Session
 from nlctl.ui import Ui, human_bytes, human_span
@@ -55,14 +57,17 @@ def _look(session: Session, name: str) -> dict[str, Any]:
     record = ledger.load()
     assert record is not None
     reports = backend.reports() or []
-    seen, trouble = _overview(record.ports.urls[2])
-    found = attention(reports, record.workers, seen, trouble, time.time())
+    admin_at = backends.admin_of(ledger, record)
+    seen, trouble = _overview(admin_at)
+    registered = [one.name for one in seen.workers] if seen else ()
+    wanted = awaited(record.containers, record.workers, reports, registered)
+    found = attention(reports, wanted, seen, trouble, time.time())
     sockets = {name: socket for name, socket in answering(reports).items() if name == "cas"}
     return {
-        **_item(record, reports, seen, found),
+        **_item(record, len(wanted), reports, seen, found),
         "stores": _stores(sockets),
         "results": _results(sockets),
-        "actions": _actions(record.ports.urls[2]) if seen else None,
+        "actions": _actions(admin_at) if seen else None,
     }
 
 
@@ -144,14 +149,16 @@ def _overview(endpoint: str) -> tuple[admin.Overview | None, str]:
         return None, str(error)
 
 
-def _item(record: Record, reports: list[Report], seen: admin.Overview | None, found: list[Attention]) -> dict[str, Any]:
+def _item(
+    record: Record, wanted: int, reports: list[Report], seen: admin.Overview | None, found: list[Attention]
+) -> dict[str, Any]:
     oldest = min((one.since for one in seen.queued), default=None) if seen else None
     return {
         "name": record.name,
         "verdict": "DEGRADED" if found else "READY",
         "parts": [{"name": one.name, "state": one.state, "pid": one.pid, "since_ms": one.since_ms} for one in reports],
         "workers": {
-            "wanted": len(record.workers),
+            "wanted": wanted,
             "registered": len(seen.workers) if seen else None,
             "states": dict(Counter(one.state for one in seen.workers)) if seen else {},
             "running": sum(len(one.operations) for one in seen.workers) if seen else None,

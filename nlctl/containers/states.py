@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Final
 
 from nlctl.containers.labels import part_of
@@ -18,7 +19,8 @@ _NANO: Final = 1_000_000_000
 class State:
     """One container. Times are seconds since 1970, 0 for never; `cpus` and `memory_bytes` are limits, None for none.
 
-    `announces` tells that its server says by itself when it serves.
+    `announces` tells that its server says by itself when it serves, `admin_socket` where it answers operators, as the
+    container names it.
     """
 
     id: str
@@ -38,6 +40,7 @@ class State:
     memory_bytes: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     announces: bool = False
+    admin_socket: str = ""
 
     @property
     def running(self) -> bool:
@@ -97,7 +100,13 @@ def read(facts: Mapping[str, Any]) -> State:
         host.get("Memory") or None,
         config.get("Labels") or {},
         any(one.startswith("NLSERVER_READY_FD=") for one in config.get("Env") or ()),
+        _told("--admin-socket", " ".join([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())])),
     )
+
+
+def _told(flag: str, command: str) -> str:
+    """The last value of a flag on a command line, which may stand in that of a shell."""
+    return next((value for name, value in reversed(list(pairwise(command.split()))) if name == flag), "")
 
 
 def moment(text: str) -> float:

@@ -217,4 +217,8 @@ def _reports(ledger: Ledger) -> list[Report]:
 def _judged(folder: Path, environment: Mapping[str, str], contained: bool) -> judging.Verdict:
     from nlctl import configs
 
-    return configs.judged(configs.read(sorted(folder.glob("*.json5"))), environment, contained=contained)
+    texts = configs.read(sorted(folder.glob("*.json5")))
+    if contained:
+        # Containers of one service run one file, and each has its own copy here.
+        texts = list({one.content: one for one in texts}.values())
+    return configs.judged(texts, environment, contained=contained)

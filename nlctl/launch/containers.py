@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from nlctl import VERSION
 from nlctl.containers import labels
-from nlctl.faults import USAGE, Fault, fix
+from nlctl.faults import UNSUPPORTED, USAGE, Fault, fix
+from nlctl.launch.backend import Report
 from nlctl.launch.roster import Wanted
 from nlctl.launch.wish import HOST, Inside, Ports
 
@@ -22,6 +23,8 @@ USER: Final = 10001
 """Who runs our image where root asks for it: nobody on the host."""
 _LOOPBACK: Final = ("127.0.0.1", "localhost")
 _WITHIN: Final = Ports()
+_HOST_LENGTH: Final = 12
+"""Of a container's id, which is what its host is called."""
 _NANO: Final = 1_000_000_000
 _LOG: Final = {"Type": "json-file", "Config": {"max-size": "16m", "max-file": "2"}}
 # The descriptor that is told READY=1 is a file, so that everybody who sees the folder can tell; a container that
@@ -212,3 +215,32 @@ def reached(settings: Containers, remote: str | None) -> str:
     if remote is not None:
         return remote
     return HOST if settings.publish in (ANYWHERE, *_LOOPBACK) else settings.publish
+
+
+def expect_ours(cluster: str, project: str, workers: int | None = None) -> None:
+    """Raises Fault UNSUPPORTED for what Compose made: it would make anew what we end, and end what we make."""
+    if project:
+        there = f"docker compose --project-name {project}"
+        raise Fault(
+            UNSUPPORTED,
+            f"Compose runs the containers of {cluster!r}",
+            why=f"they belong to its project {project!r}",
+            fixes=[
+                fix(f"scale it there: {there} up --detach --scale worker={5 if workers is None else workers}"),
+                fix(f"end it there: {there} down"),
+            ],
+        )
+
+
+def awaited(
+    settings: Containers | None, workers: Sequence[str], reports: Iterable[Report], registered: Collection[str]
+) -> list[str]:
+    """The names by which the scheduler ought to know workers: the recorded ones.
+
+    Of what Compose runs, those that there are now: it scales them, and where nobody names them they have the names of
+    their hosts.
+    """
+    if settings is None or not settings.project:
+        return list(workers)
+    hosts = {one.name: (one.container or "")[:_HOST_LENGTH] for one in reports if one.name.startswith("worker-")}
+    return [host if host in registered else name for name, host in hosts.items()]

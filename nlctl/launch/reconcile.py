@@ -16,7 +16,7 @@ from nlctl.launch import backends
 from nlctl.launch import ports as machine
 from nlctl.launch.backend import Backend, Report
 from nlctl.launch.backends.processes import lost, tail
-from nlctl.launch.containers import Containers, inside
+from nlctl.launch.containers import Containers, expect_ours, inside
 from nlctl.launch.ledger import Ledger, Record, write
 from nlctl.launch.offers import Offers, config_text
 from nlctl.launch.plan import Running, Sign, Step, steps
@@ -147,8 +147,13 @@ class Plan:
 
 
 def plan(ledger: Ledger, asked: Asked, reports: Sequence[Report] | None) -> Plan:
-    """What it takes; looks at files and ports and changes nothing. Raises Fault PORT_TAKEN or EDITED_CONFIG."""
+    """What it takes; looks at files and ports and changes nothing.
+
+    Raises Fault PORT_TAKEN or EDITED_CONFIG, and UNSUPPORTED for what Compose runs.
+    """
     record = ledger.load()
+    if record is not None and record.containers is not None:
+        expect_ours(ledger.name, record.containers.project, asked.workers)
     notes: list[str] = []
     before = record.ports if record else None
     containers = asked.containers or (record.containers if record else None)

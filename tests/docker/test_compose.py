@@ -8,7 +8,8 @@ import docker
 import pytest
 
 from tests.docker.compose import Project, free_ports, project, until
-from tests.nlctl.conftest import Cli
+from tests.nlctl.conftest import Cli, items
+from tests.nlctl.documents import valid
 
 pytestmark = pytest.mark.real
 
@@ -59,7 +60,41 @@ def test_a_worker_that_its_scheduler_does_not_know_is_not_healthy(running: Proje
     until(lambda: worker.exec_run(probe).exit_code == 0)
 
 
-def test_it_is_scaled_to_fewer_and_still_works(running: Project, user: Cli) -> None:
+@pytest.fixture(scope="module")
+def shop(running: Project, user: Cli) -> str:
+    """The project as a cluster of this machine, under this name."""
+    user("context", "add", "shop", "--compose", running.name)
+    return "shop"
+
+
+def test_what_compose_runs_is_operated_as_a_cluster_of_this_machine(running: Project, user: Cli, shop: str) -> None:
+    running.healthy("worker", 5)
+    user("-C", shop, "wait", "--for", "ready", "--timeout", "10m")
+    rows = {row["name"]: row for row in items(user, "-C", shop, "ps")}
+    assert list(rows) == ["cas", "scheduler", *(f"worker-{number}" for number in range(1, 6))]
+    assert (rows["worker-1"]["most_cpus"], rows["worker-1"]["most_memory_bytes"]) == (1.5, 512_000_000)
+    status = valid(user("-C", shop, "status", "-o", "json").document)["item"]
+    assert (status["verdict"], status["workers"]["wanted"], status["workers"]["registered"]) == ("READY", 5, 5)
+    assert {row["name"] for row in items(user, "-C", shop, "workers", "ls")} == {
+        one.id[:12] for one in running.containers("worker") if one.id
+    }
+    assert "Worker registered" in user("-C", shop, "logs", "--grep", "Worker registered").out
+    assert {one["status"] for one in items(user, "-C", shop, "doctor")} <= {"ok", "info", "skipped"}
+
+
+@pytest.mark.parametrize("words", ["scale 7", "scale 7 --dry-run", "up --workers 7", "down", "down --wipe --yes"])
+def test_what_compose_would_undo_is_refused_with_the_line_for_compose(
+    running: Project, user: Cli, shop: str, words: str
+) -> None:
+    fault = user("-C", shop, *words.split(), "-o", "json", code=10).fault
+    fixes = " ".join(str(one) for one in fault["fix"])
+    assert f"docker compose --project-name {running.name} " in fixes
+    assert ("worker=7" in fixes) == ("7" in words)
+
+
+def test_it_is_scaled_to_fewer_and_still_works(running: Project, user: Cli, shop: str) -> None:
     running.line("docker compose up -d --scale worker=2")
     assert len(running.containers("worker")) == 2
+    user("-C", shop, "wait", "--for", "ready", "--timeout", "10m")
+    assert valid(user("-C", shop, "status", "-o", "json").document)["item"]["workers"]["wanted"] == 2
     assert user("-C", "compose", "run", "--no-cache", "--", "echo", "still").out == "still\n"

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from nlctl.doctor.check import Check
+from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import ADDRESSES, PROPERTIES, WHOLE, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
@@ -69,6 +69,8 @@ class Prints(NamedTuple):
 async def _prints(site: Site) -> Prints:
     from nlctl.launch.reconcile import Asked, plan
 
+    if (containers := site.record.containers) is not None and containers.project:
+        raise NotHere("Compose gives these containers their configs")
     reports = await site.reports()
     planned = await asyncio.to_thread(plan, site.ledger, Asked(), reports)
     return Prints(

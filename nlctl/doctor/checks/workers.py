@@ -13,6 +13,7 @@ from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import ADDRESSES, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
+from nlctl.launch.containers import awaited
 from nlctl.registry import Level
 from nlctl.worker_ids import worker_name
 
@@ -32,8 +33,12 @@ class Seats(NamedTuple):
 
 
 async def _seats(site: Site) -> Seats:
-    expected = site.record.workers if site.target.cluster else None
-    return Seats(expected, (await site.overview()).workers, time.time())
+    seen = (await site.overview()).workers
+    if site.target.cluster is None:
+        return Seats(None, seen, time.time())
+    record, reports = site.record, await site.reports()
+    expected = awaited(record.containers, record.workers, reports, {one.name for one in seen})
+    return Seats(expected, seen, time.time())
 
 
 def judge_registered(seats: Seats) -> Iterable[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from nlctl.launch.ledger import Ledger
+from nlctl.launch.ledger import Ledger, Record
 
 if TYPE_CHECKING:
     from nlctl.launch.backend import Backend
@@ -26,3 +26,15 @@ def of(ledger: Ledger, kind: str = "") -> Backend:
     from nlctl.launch.backends.processes import Processes
 
     return Processes(ledger)
+
+
+def admin_of(ledger: Ledger, record: Record) -> str:
+    """Where the scheduler answers operators: at its worker API, unless Compose runs it and a socket of it is in reach.
+
+    Raises Fault NO_ENGINE.
+    """
+    if record.containers is None or not record.containers.project:
+        return record.ports.urls[2]
+    from nlctl.launch.backend import answering
+
+    return answering(of(ledger).reports() or ()).get("scheduler", record.ports.urls[2])

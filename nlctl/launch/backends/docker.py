@@ -20,9 +20,9 @@ from nlctl.containers.connection import connect, remote_host, told
 from nlctl.containers.files import Entry, packed
 from nlctl.containers.logs import mirror
 from nlctl.containers.states import State, read
-from nlctl.faults import NAME_TAKEN, NOT_RUNNING, UNSUPPORTED, Fault, fix
+from nlctl.faults import NAME_TAKEN, NOT_RUNNING, Fault, fix
 from nlctl.launch.backend import Report, Used
-from nlctl.launch.containers import CONFIGS, DATA, RUN, USER, Containers, Image, Site, reached, request
+from nlctl.launch.containers import CONFIGS, DATA, RUN, USER, Containers, Image, Site, expect_ours, reached, request
 from nlctl.launch.ledger import Ledger, Record
 from nlctl.launch.readiness import Readiness
 from nlctl.launch.roster import Wanted
@@ -84,7 +84,7 @@ class Docker:
 
     def start(self) -> None:
         """Make what the containers share: the network and the volumes."""
-        self._expect_made_here()
+        expect_ours(self._ledger.name, self._project)
         with told():
             site, engine = self._site, self.engine
             self._expect_ours()
@@ -97,7 +97,7 @@ class Docker:
 
     def apply(self, wanted: Sequence[Wanted], grace_seconds: float) -> None:
         """Run exactly these: others end, those that changed or do not run are made anew."""
-        self._expect_made_here()
+        expect_ours(self._ledger.name, self._project)
         with told():
             there = {one.part: one for one in self._containers()}
             record, image = self._recorded()
@@ -165,7 +165,7 @@ class Docker:
 
         The engine kills what does not end within the grace; it is given more time to carry that out.
         """
-        self._expect_made_here()
+        expect_ours(self._ledger.name, self._project)
         deadline += _CARRY_OUT_SECONDS
         with told():
             there = {one.part: one for one in self._containers()}
@@ -207,7 +207,7 @@ class Docker:
 
     def meant(self, part: str) -> dict[str, Any]:
         """What the engine is asked to make of a part, by the record and its config as it stands."""
-        self._expect_made_here()
+        expect_ours(self._ledger.name, self._project)
         record, image = self._recorded()
         assert record.containers is not None
         return request(self._site, record.containers, image, self._wanted(part, record, image), record.ports)
@@ -252,7 +252,7 @@ class Docker:
 
     def forget(self, *, data: bool) -> None:
         """Remove the network, and the volumes on demand."""
-        self._expect_made_here()
+        expect_ours(self._ledger.name, self._project)
         with told():
             mine = self._mine
             # What is still being stopped is being removed too.
@@ -337,9 +337,13 @@ class Docker:
         mirror(self.engine, one.id, self._ledger.log(one.part), self._ledger.run / f"{one.part}.seen")
 
     def _admin(self, one: State, ports: Ports | None) -> str:
-        """A socket in the ledger's folder where the engine is here and we made the container, else the worker API."""
+        """A socket where this user reaches one, in the ledger's folder or in what Compose made; else the worker API."""
         if not self._remote and not self._project:
             return str(self._ledger.admin_socket(one.part))
+        if not self._remote and one.admin_socket:
+            inside = f"/proc/{one.pid}/root{one.admin_socket}"
+            if os.access(inside, os.R_OK | os.W_OK):
+                return inside
         return ports.urls[2] if ports and one.part == "scheduler" else ""
 
     def _report(self, one: State, ready: bool, ports: Ports | None) -> Report:
@@ -434,16 +438,6 @@ class Docker:
             os.chown(folder, self._site.user, self._site.user)
         with suppress(FileExistsError):
             link.symlink_to(f"{part}/admin.sock")
-
-    def _expect_made_here(self) -> None:
-        """Raises Fault UNSUPPORTED for what Compose made: it would make anew what we end, and end what we make."""
-        if self._project:
-            raise Fault(
-                UNSUPPORTED,
-                f"Compose runs the containers of {self._ledger.name!r}",
-                why=f"they belong to its project {self._project!r}",
-                fixes=[fix("scale it or end it there: docker compose up -d --scale worker=5; docker compose down")],
-            )
 
     def _expect_ours(self) -> None:
         """Raises Fault NAME_TAKEN when somebody else's cluster on this engine has this name."""

@@ -124,3 +124,17 @@ def test_the_config_of_a_container_is_found_in_what_it_runs(
     entrypoint: list[str], command: list[str], config: str | None
 ) -> None:
     assert config_of({"Config": {"Entrypoint": entrypoint, "Cmd": command}}) == config
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        {"Entrypoint": ["tini", "--", "nlserver", "--admin-socket", "/run/a.sock"], "Cmd": ["/etc/c.json5"]},
+        {"Entrypoint": ["/bin/sh", "-c", "NAME=$(hostname) exec nlserver --admin-socket /run/a.sock /etc/c.json5"]},
+    ],
+    ids=["an image's", "a shell's"],
+)
+def test_where_a_container_answers_operators_is_on_its_command_line(command: dict[str, Any]) -> None:
+    told = facts()
+    told["Config"] |= command
+    assert read(told).admin_socket == "/run/a.sock"

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from nlctl.faults import Fault
-from nlctl.launch.containers import Containers, Image, Site, reached, request
+from nlctl.launch.backend import Report
+from nlctl.launch.containers import Containers, Image, Site, awaited, expect_ours, reached, request
 from nlctl.launch.roster import Wanted
 from nlctl.launch.wish import Ports
 
@@ -104,3 +105,17 @@ def test_a_container_is_made_anew_when_its_image_or_limits_or_ports_change() -> 
     assert Containers("i").beside("sha256:1", "worker-1", ports=Ports(1, 2, 3)) == before
     servers = [Containers("i").beside("sha256:1", "cas", ports=ports) for ports in (PORTS, Ports(1, 2, 3))]
     assert servers[0] != servers[1]
+
+
+def test_workers_of_compose_are_awaited_by_the_names_that_they_have() -> None:
+    there = [Report("cas", "ready"), *(Report(f"worker-{n}", "ready", container=f"{n}" * 64) for n in (1, 2))]
+    ours, compose = Containers("i"), Containers("i", project="shop")
+    assert awaited(ours, ["worker-1"], there, set()) == ["worker-1"]
+    assert awaited(compose, ["worker-1", "worker-9"], there, {"1" * 12}) == ["1" * 12, "worker-2"]
+
+
+def test_what_compose_runs_is_told_from_what_we_run() -> None:
+    expect_ours("lab", "")
+    with pytest.raises(Fault) as told:
+        expect_ours("lab", "shop", 7)
+    assert "--project-name shop up --detach --scale worker=7" in told.value.fixes[0].text
