@@ -23,10 +23,11 @@ PROOFS: Final[Mapping[str, tuple[str, ...]]] = {
     "NL-CFG-138": ("NLD-API-03",),
     "NL-CFG-140": ("NLD-WRK-01",),
     "NL-CFG-144": ("NLD-SHR-01", "NLD-NET-02", "NLD-DKR-03", "NLD-DKR-04"),
+    "NL-CFG-151": ("NLD-QUE-01",),
     "NL-CFG-152": ("NLD-TLS-01",),
 }
 """The checks that see for themselves what a rule of the linter concludes from files."""
-_NAME_NO_PART: Final = frozenset({"NLD-API-03", "NLD-AC-02", "NLD-CAS-02", "NLD-TLS-01"})
+_NAME_NO_PART: Final = frozenset({"NLD-API-03", "NLD-AC-02", "NLD-CAS-02", "NLD-QUE-01", "NLD-TLS-01"})
 """Checks that see what clients meet, whichever part it comes of."""
 _OF_TWO_PARTS: Final = frozenset({"NL-CFG-144"})
 """Rules that find two parts at odds and name one: the other may be the one that is wrong."""

@@ -35,7 +35,7 @@ class Injection:
     is nothing to declare for the way back. It answers what the doctor must be told, None where `nlctl doctor` is all.
     `check` is the one check that must end with `status`, and no other may end badly; `cause` is the verdict of
     `nlctl doctor object` on the clue's text. At least one of the two is asked. `mended_by` are the repairs with which
-    `--fix` takes it away; none where a person must.
+    `--fix` takes it away, none where a person must; `leaves` is the check that has a warning left then.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Injection:
     cause: Cause | None = None
     area: str = field(default="", kw_only=True)
     mended_by: tuple[str, ...] = field(default=(), kw_only=True)
+    leaves: str = field(default="", kw_only=True)
 
     @property
     def backend(self) -> str:

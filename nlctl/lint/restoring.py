@@ -33,7 +33,7 @@ def restored(text: str, ours: str, meant: Meant, *, kinds: bool = True) -> str |
 
     What is absent is added. An object that names another kind of thing is written whole, or without `kinds` left. Items
     of lists are the same when they have one name, or else one place. An instance name that the other text does not give
-    becomes empty.
+    becomes empty, also that of the one item of a list which is empty there.
     """
     try:
         here, there = _Text(text), _Text(ours)
@@ -110,10 +110,16 @@ class _Edits:
             other = theirs.get(name.text)
             if other is not None:
                 yield from self.of(value, other)
-            elif name.text == _INSTANCE and value.content and self._meant(value.place.path):
-                yield self._written(value, '""')
+            elif name.text == _INSTANCE:
+                yield from self._nameless(value)
+
+    def _nameless(self, instance: Value) -> Iterator[_Edit]:
+        if instance.content and self._meant(instance.place.path):
+            yield self._written(instance, '""')
 
     def _of_lists(self, mine: Value, theirs: Value) -> Iterator[_Edit]:
+        if not theirs.items and len(mine.items) == 1 and (instance := mine.items[0].get(_INSTANCE)) is not None:
+            yield from self._nameless(instance)
         known = {_key(item, number): item for number, item in enumerate(mine.items)}
         for number, item in enumerate(theirs.items):
             same = known.get(_key(item, number))

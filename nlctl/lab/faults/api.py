@@ -186,5 +186,6 @@ FAULTS: Final = (
         _cleaned,
         "NLD-AC-02",
         mended_by=("dangling",),
+        leaves="NLD-CFG-01",
     ),
 )

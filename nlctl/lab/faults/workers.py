@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,7 @@ from nlctl.launch.process import tell
 _LOSSES: Final = 3
 _TIMEOUT: Final = 2
 _CPUS: Final = 'cpu_count: { query_cmd: "nproc" }'
+_ISA: Final = r'ISA: \{ values: \["(.+?)"\]'
 _MOST: Final = 1_000_000
 
 
@@ -51,6 +53,16 @@ def _flapping(lab: Lab) -> None:
 
 def _property(lab: Lab) -> None:
     lab.ask_for("ISA=arm64", "/bin/true")
+
+
+def _lost_property(lab: Lab) -> None:
+    offered = re.search(_ISA, lab.ledger.config("worker-1").read_text(encoding="utf-8"))
+    assert offered is not None
+    for part in ("worker-1", "worker-2"):
+        lab.edit(part, offered[0], offered[0].replace(offered[1], "none"))
+    lab.apply()
+    lab.registered()
+    lab.ask_for(f"ISA={offered[1]}", "/bin/true")
 
 
 def _offers(lab: Lab, old: str, new: str) -> None:
@@ -120,6 +132,14 @@ FAULTS: Final = (
         "A client asks for ISA=arm64, a value that no worker has: its action waits for ever, without an error.",
         _property,
         "NLD-QUE-01",
+    ),
+    Injection(
+        "lost-property",
+        "workers no longer offer what actions ask for",
+        "Somebody wrote another ISA into the configs of the workers: actions that ran before wait for ever.",
+        _lost_property,
+        "NLD-QUE-01",
+        mended_by=("recorded",),
     ),
     Injection(
         "damaged-worker",

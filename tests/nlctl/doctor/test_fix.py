@@ -146,6 +146,26 @@ def test_the_lines_for_bazel_are_written_for_this_cluster_and_undo_writes_the_ol
     assert lines.read_bytes() == theirs, "byte for byte"
 
 
+def test_a_cas_with_another_instance_name_has_the_old_one_again_and_undo_renames_it(cluster: Cli) -> None:
+    path = home(cluster) / "config" / "cas.json5"
+    before = path.read_text()
+    named = before.replace("capabilities: []", 'capabilities: [{ instance_name: "team" }]')
+    for store in ("cas_store", "ac_store"):
+        named = named.replace(f"[{{ {store}:", f'[{{ instance_name: "team", {store}:')
+    path.write_text(named)
+    cluster("restart", "cas")
+    try:
+        done = fix(cluster, "--check", "NLD-API-01")
+        assert [(one["check"], one["is_well"]) for one in done["mends"]] == [("NLD-API-01", True)]
+        assert path.read_text() == named.replace('"team"', '""'), "as little as is needed"
+        assert undo(cluster, done["id"])["restarted"] == ["cas"]
+        assert path.read_text() == named
+        assert failed(cluster, "--check", "NLD-API-01") == {"NLD-API-01"}
+    finally:
+        path.write_text(before)
+        cluster("restart", "cas")
+
+
 def test_there_is_nothing_to_undo_where_nothing_was_repaired(cli: Cli) -> None:
     assert cli("doctor", "undo", "-o", "json", code=3).fault["code"] == "NL-DOC-101"
 
