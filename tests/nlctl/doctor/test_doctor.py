@@ -155,4 +155,5 @@ def test_against_a_bare_server_what_does_not_apply_is_skipped_and_says_why(clust
     assert {one["what"] for one in found if one["status"] == "skipped" and one["level"] == "B"} == {
         "nlctl did not start this server, so its processes and files are not in reach",
         "this server has no admin API",
+        "no worker of this machine has a fast tier in front of this CAS",
     }
