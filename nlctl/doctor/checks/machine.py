@@ -24,10 +24,6 @@ _MEMORY_SHARE: Final = 0.7
 _TIME_ERROR: Final = 5
 _UNSYNCHRONISED: Final = 0x0040
 _QUIET_LEVELS: Final = ("warn", "warning", "error", "off")
-_CGROUPS: Final = (
-    ("/sys/fs/cgroup", "memory.max", "memory.events"),
-    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.oom_control"),
-)
 
 
 class Clocks(NamedTuple):
@@ -176,30 +172,19 @@ def judge_limits(limits: Sequence[Limit]) -> Iterable[Finding]:
 
 
 class Tiers(NamedTuple):
-    """What the stores in memory may take, by layer, and the memory that there is; kills for want of it, if known."""
+    """What the stores in memory may take, by layer, and the memory that their parts may have."""
 
     promised: Mapping[str, int]
     total: int
-    kills: int
 
 
 async def _tiers(site: Site) -> Tiers:
-    known = await site.layers()
-    promised = {one.name: one.max_bytes for one in known if one.kind == "memory"}
-    return await asyncio.to_thread(_measured, promised)
-
-
-def _measured(promised: Mapping[str, int]) -> Tiers:
+    kept = [one for one in await site.layers() if one.kind == "memory"]
+    theirs = {one.part for one in kept}
+    pids = {one.name: one.pid for one in await site.reports() if one.pid is not None and one.name in theirs}
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    kills = 0
-    for folder, limit, events in _CGROUPS:
-        with suppress(OSError, ValueError):
-            total = min(total, int(Path(folder, limit).read_text()))
-        with suppress(OSError, ValueError):
-            for line in Path(folder, events).read_text().splitlines():
-                if line.startswith("oom_kill "):
-                    kills = int(line.split()[1])
-    return Tiers(promised, total, kills)
+    rooms = await asyncio.to_thread(cgroups.limited, pids, cgroups.MEMORY)
+    return Tiers({one.name: one.max_bytes for one in kept}, min([total, *(room.most for room in rooms)]))
 
 
 def judge_tiers(tiers: Tiers) -> Iterable[Finding]:
@@ -208,8 +193,7 @@ def judge_tiers(tiers: Tiers) -> Iterable[Finding]:
     endless = [name for name, most in tiers.promised.items() if not most]
     evidence = (
         *(Evidence(name, f"{most or 'unlimited'} bytes", "ListStores") for name, most in tiers.promised.items()),
-        Evidence("memory", f"{tiers.total >> 20} MiB", "this machine and its cgroup"),
-        Evidence("kills", str(tiers.kills), "cgroup"),
+        Evidence("memory", f"{tiers.total >> 20} MiB", "this machine and the control groups of these parts"),
     )
     if endless or promised > _MEMORY_SHARE * tiers.total:
         what = f"{endless[0]} keeps blobs in memory without a limit" if endless else ""
@@ -266,7 +250,7 @@ CHECKS: Final = (
         "host",
         "stores in memory fit into it",
         Level.LOCAL,
-        "max_bytes of every memory store beside the memory of this machine and its cgroup",
+        "max_bytes of every memory store beside the memory of this machine and the control groups of its part",
         "warning: more than 70 %, or no limit",
         "a smaller max_bytes, or stores on disk",
         _tiers,
