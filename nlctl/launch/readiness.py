@@ -47,8 +47,8 @@ class Readiness:
             return bool(engine.exec_start(started["Id"]).startswith(_SAID))
         with suppress(OSError):
             path = self._ledger.run / one.part / "ready"
-            # One of an earlier run is older than this run.
-            return path.stat().st_mtime >= one.started and path.read_bytes().startswith(_SAID)
+            # One of an earlier run is older than that run's end. A busy engine tells the start of this one too late.
+            return path.stat().st_mtime > one.finished and path.read_bytes().startswith(_SAID)
         return False
 
     def _seen(self, engine: APIClient, one: State, ports: Ports | None) -> bool:

@@ -431,9 +431,13 @@ class Docker:
             self.engine.remove_container(helper["Id"], force=True)
 
     def _folder(self, part: str) -> None:
-        """The folder in which a part makes its socket, and the socket's name where commands look for it."""
+        """The folder in which a part makes its socket, and the socket's name where commands look for it.
+
+        What its last container said of being ready does not count for the next one.
+        """
         folder, link = self._ledger.run / part, self._ledger.admin_socket(part)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / "ready").unlink(missing_ok=True)
         if os.getuid() == 0:
             os.chown(folder, self._site.user, self._site.user)
         with suppress(FileExistsError):
