@@ -1,27 +1,50 @@
-"""Objects of Kubernetes: a StatefulSet for the CAS, Deployments for the scheduler and for workers."""
+"""Objects of Kubernetes: a StatefulSet for the CAS, Deployments for the scheduler and for workers.
+
+Beside them stands what leads the length of the queue from the scheduler to the autoscaler: Prometheus finds the
+scheduler by annotations of its pod or by a ServiceMonitor, and prometheus-adapter offers the metric by a rule.
+"""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from nlctl.render.shape import CAS, CLIENTS, HEALTH, PROBE, WORKERS, Shape
-from nlctl.render.yaml import documents
+from nlctl.render.yaml import documents, dump
 
 _HEAD: Final = """\
 # Written by nlctl config render. Apply it with:  kubectl apply --filename cluster.yml
 # Clients use grpc://scheduler:50052. Only workers may reach port 50061, where the network enforces policies.
-# The autoscaler asks for the external metric nlctl_operations_queued (nlctl metrics --prom), which an adapter of
-# metrics offers; without one the number of workers stays as it is.
+# The autoscaler asks for the external metric nlctl_operations_queued. Prometheus reads it from the scheduler, which it
+# finds by the annotations of the pod, or by service-monitor.yml; prometheus-adapter offers it by the rule in
+# adapter-values.yml. Without them the number of workers stays as it is.
+"""
+_MONITOR_HEAD: Final = """\
+# Written by nlctl config render, for the Prometheus Operator, which does not read the annotations of pods.
+# Apply it with:  kubectl apply --filename service-monitor.yml
+# Where the operator selects monitors by a label of its own, such as release, add that.
+"""
+_ADAPTER_HEAD: Final = """\
+# Written by nlctl config render: values of the Helm chart prometheus-adapter, which let the autoscaler ask for the
+# operations that more workers would help. Without Helm the list stands below externalRules in the adapter's config.
+#   helm upgrade --install adapter prometheus-community/prometheus-adapter --values adapter-values.yml
+#   kubectl get --raw /apis/external.metrics.k8s.io/v1beta1/namespaces/default/nlctl_operations_queued
 """
 _CONFIGS: Final = "nlserver"
 _USER: Final = 10001
 _WAITING_PER_WORKER: Final = 4
 _MOST_TIMES: Final = 5
+_QUEUED: Final = "nlctl_operations_queued"
+_UNSATISFIABLE: Final = "nlctl_operations_unsatisfiable"
+_METRICS: Final = "/metrics"
 
 
 def files(shape: Shape) -> dict[str, str]:
-    """One file with every object; the configs are in it."""
-    return {"cluster.yml": _HEAD + documents(objects(shape))}
+    """One file with every object, the configs in it; and two for what monitors it."""
+    return {
+        "cluster.yml": _HEAD + documents(objects(shape)),
+        "service-monitor.yml": _MONITOR_HEAD + dump(_monitor(shape)),
+        "adapter-values.yml": _ADAPTER_HEAD + dump(_adapter()),
+    }
 
 
 def objects(shape: Shape) -> list[dict[str, Any]]:
@@ -45,11 +68,11 @@ def objects(shape: Shape) -> list[dict[str, Any]]:
 
 
 def _labels(shape: Shape, part: str) -> dict[str, str]:
-    return {
-        "app.kubernetes.io/name": "nlserver",
-        "app.kubernetes.io/instance": shape.name,
-        "app.kubernetes.io/component": part,
-    }
+    return {**_common(shape), "app.kubernetes.io/component": part}
+
+
+def _common(shape: Shape) -> dict[str, str]:
+    return {"app.kubernetes.io/name": "nlserver", "app.kubernetes.io/instance": shape.name}
 
 
 def _meta(shape: Shape, part: str) -> dict[str, Any]:
@@ -91,6 +114,12 @@ def _pod(shape: Shape, part: str, container: dict[str, Any], grace_seconds: int,
     }
 
 
+def _scraped(pod: dict[str, Any], port: int) -> dict[str, Any]:
+    """The same pod with what a Prometheus without operator looks for by custom."""
+    said = {"prometheus.io/scrape": "true", "prometheus.io/port": str(port), "prometheus.io/path": _METRICS}
+    return {**pod, "metadata": {**pod["metadata"], "annotations": said}}
+
+
 def _probes(port: str) -> dict[str, Any]:
     probe = {"httpGet": {"path": HEALTH, "port": port}}
     return {
@@ -117,7 +146,7 @@ def _cas(shape: Shape) -> dict[str, Any]:
             "serviceName": "cas",
             "replicas": 1,
             "selector": {"matchLabels": _labels(shape, "cas")},
-            "template": _pod(shape, "cas", container, 60, []),
+            "template": _scraped(_pod(shape, "cas", container, 60, []), CAS),
             "volumeClaimTemplates": [
                 {
                     "metadata": {"name": "data"},
@@ -149,7 +178,7 @@ def _scheduler(shape: Shape) -> dict[str, Any]:
             "replicas": 1,
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": _labels(shape, "scheduler")},
-            "template": _pod(shape, "scheduler", container, 60, []),
+            "template": _scraped(_pod(shape, "scheduler", container, 60, []), CLIENTS),
         },
     }
 
@@ -197,7 +226,7 @@ def _autoscaler(shape: Shape) -> dict[str, Any]:
     queue = {
         "type": "External",
         "external": {
-            "metric": {"name": "nlctl_operations_queued"},
+            "metric": {"name": _QUEUED},
             "target": {"type": "AverageValue", "averageValue": str(_WAITING_PER_WORKER)},
         },
     }
@@ -230,3 +259,27 @@ def _policy(shape: Shape) -> dict[str, Any]:
             ],
         },
     }
+
+
+def _monitor(shape: Shape) -> dict[str, Any]:
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "ServiceMonitor",
+        "metadata": _meta(shape, "nlserver"),
+        "spec": {
+            "selector": {"matchLabels": _common(shape)},
+            "endpoints": [{"port": "grpc", "path": _METRICS, "interval": "15s"}],
+        },
+    }
+
+
+def _adapter() -> dict[str, Any]:
+    """More workers of the same kind do not help operations that none could ever run."""
+    # A scheduler that is found in both ways is read twice: the sum would tell a queue of twice the length.
+    waiting, hopeless = (f"max({series}{{<<.LabelMatchers>>}})" for series in ("<<.Series>>", _UNSATISFIABLE))
+    rule = {
+        "seriesQuery": f'{_QUEUED}{{namespace!=""}}',
+        "resources": {"overrides": {"namespace": {"resource": "namespace"}}},
+        "metricsQuery": f"{waiting} - {hopeless}",
+    }
+    return {"rules": {"external": [rule]}}

@@ -121,6 +121,16 @@ class Part:
         """
         return await _status(self._health, "/status", method, path, [_registration(one) for one in self._workers])
 
+    async def metrics(self, method: str, path: str) -> Answer | None:
+        """The route `/metrics`, which Prometheus asks: NativeLink has none, so it stands beside those that it has."""
+        if path != "/metrics":
+            return None
+        from nlserver import exposition
+        from nlserver.services.metrics import families
+
+        page = exposition.text(families(self.site.made("scheduler").values(), self._board.total))
+        return Answer(200, page.encode(), exposition.CONTENT_TYPE)
+
     async def describe(self) -> admin_pb2.Part:
         """What the admin service tells of this process."""
         from nlserver.proto import admin_pb2
@@ -292,6 +302,8 @@ def _routes(spec: ServicesSpec, part: Part) -> list[Route]:
         routes.append(partial(_status, part.health, spec.health.path or "/status"))
     if spec.admin is not None:
         routes.append(partial(_drain, part.site, spec.admin.path.rstrip("/") or "/admin"))
+    if routes:
+        routes.append(part.metrics)
     return routes
 
 

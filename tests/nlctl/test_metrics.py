@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ElementTree
 
+import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.nlctl.conftest import Cli
@@ -37,6 +38,21 @@ def test_prometheus_reads_the_page(cluster: Cli) -> None:
     families = {family.name for family in text_string_to_metric_families(cluster("metrics", "--prom").out)}
     assert {"nlctl_server_calls", "nlctl_part_up", "nlctl_store_size_bytes"} <= families
     cluster("metrics", "--prom", "-o", "json", code=2)
+
+
+def test_a_scheduler_tells_prometheus_the_same_by_itself(cluster: Cli) -> None:
+    endpoints = cluster("up", "-o", "json").document["item"]["endpoints"]
+    cluster("workers", "cordon", "worker-1", "worker-2")
+    waiting = cluster("run", "--detach", "--no-cache", "--", "true").out.strip()
+    answer = httpx.get(endpoints["worker_api"].replace("grpc://", "http://") + "/metrics", trust_env=False)
+    cluster("ops", "cancel", waiting)
+    cluster("workers", "uncordon", "worker-1", "worker-2")
+    served = {one.name: one for one in text_string_to_metric_families(answer.text)}
+    ours = {one.name: one for one in text_string_to_metric_families(cluster("metrics", "--prom").out)}
+    assert [(one.type, one.documentation) for one in served.values()] == [
+        (ours[name].type, ours[name].documentation) for name in served
+    ]
+    assert [served[f"nlctl_operations_{one}"].samples[0].value for one in ("queued", "unsatisfiable")] == [1, 0]
 
 
 def test_watching_in_a_pipe_writes_a_line_of_json_for_each_look(cluster: Cli) -> None:

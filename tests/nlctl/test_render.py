@@ -9,12 +9,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
+import json5
 import kubernetes_validate
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
 from nlctl.render import yaml as ours
 from nlctl.watch import catalogue
+from tests.nlctl import elsewhere
 from tests.nlctl.conftest import Cli
 from tests.nlctl.documents import valid
 
@@ -132,6 +136,13 @@ def test_kubernetes_objects_belong_together(cli: Cli) -> None:
     scaled = named["HorizontalPodAutoscaler", "worker"]["spec"]
     assert named[scaled["scaleTargetRef"]["kind"], scaled["scaleTargetRef"]["name"]]
     assert scaled["metrics"][0]["external"]["metric"]["name"] in METRICS
+    monitor = yaml.safe_load((folder / "service-monitor.yml").read_text())
+    assert (monitor["apiVersion"], monitor["kind"]) == ("monitoring.coreos.com/v1", "ServiceMonitor")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    for name in ("cas", "scheduler"):
+        service = named["Service", name]
+        assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
     (claim,) = named["StatefulSet", "cas"]["spec"]["volumeClaimTemplates"]
     assert claim["spec"]["resources"]["requests"]["storage"] == "24Gi"
     selected = named["NetworkPolicy", "scheduler"]["spec"]["ingress"][1]["from"][0]["podSelector"]["matchLabels"]
@@ -146,6 +157,28 @@ def test_the_schemas_of_kubernetes_find_nothing_wrong(cli: Cli, limits: list[str
         broken = {**one, "spec": {"replicas": "three"}, "data": 3}
         with pytest.raises(kubernetes_validate.ValidationError):
             kubernetes_validate.validate(broken, KUBERNETES, strict=True)
+
+
+def test_a_scheduler_serves_the_metric_that_the_autoscaler_asks_for(cli: Cli, tmp_path: Path) -> None:
+    folder = _rendered(cli, "k8s")
+    objects = yaml.safe_load_all((folder / "cluster.yml").read_text())
+    named = {(one["kind"], one["metadata"]["name"]): one for one in objects}
+    annotated = named["Deployment", "scheduler"]["spec"]["template"]["metadata"]["annotations"]
+    config = json5.loads(named["ConfigMap", "nlserver"]["data"]["scheduler.json5"])
+    said = [server["listener"]["http"].pop("socket_address") for server in config["servers"]]
+    (place,) = (index for index, one in enumerate(said) if f":{annotated['prometheus.io/port']}" in one)
+    for server in config["servers"]:
+        server["listener"]["http"]["socket_address"] = "127.0.0.1:0"
+    with elsewhere.server(tmp_path, config) as ports:
+        url = f"http://127.0.0.1:{ports[place]}{annotated['prometheus.io/path']}"
+        answer = httpx.get(url, trust_env=False)
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    served = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    asked = named["HorizontalPodAutoscaler", "worker"]["spec"]["metrics"][0]["external"]["metric"]["name"]
+    assert [sample.value for sample in served[asked].samples] == [0]
+    (rule,) = yaml.safe_load((folder / "adapter-values.yml").read_text())["rules"]["external"]
+    assert rule["seriesQuery"].partition("{")[0] == asked
+    assert set(re.findall(r"nlctl_\w+", rule["metricsQuery"])) <= set(served)
 
 
 def test_limits_of_workers_are_those_that_were_asked(cli: Cli) -> None:

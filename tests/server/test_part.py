@@ -125,3 +125,10 @@ async def test_the_route_stands_where_the_config_says(running: Running) -> None:
 def test_a_place_that_no_request_could_name_is_a_problem_of_the_config() -> None:
     with pytest.raises(ConfigError, match="must start with /"):
         loads(CONFIG.replace("PATH", 'path: "ops"'), "config", {})
+
+
+async def test_prometheus_is_told_of_the_queue_and_the_workers(running: Running) -> None:
+    status, page = await running.ask("GET", "/metrics")
+    assert status == 200
+    assert "\nnlctl_operations_queued 0\n" in page
+    assert '\nnlctl_workers_connected{state="ready"} 1\n' in page

@@ -24,7 +24,10 @@ _WATCH_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class HealthSpec(Spec):
-    """Answers `GET /status` on this listener's port: 200 when every store of this process is well, else 503."""
+    """Answers `GET /status` on this listener's port: 200 when every store of this process is well, else 503.
+
+    There `GET /metrics` answers Prometheus, too.
+    """
 
     path: str = key(default="/status")
     """Where the answer stands; empty means `/status`."""
