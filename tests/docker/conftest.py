@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from collections.abc import Iterator
 from typing import Final
@@ -14,6 +15,8 @@ from docker.errors import DockerException
 from tests.docker.compose import TOOLCHAIN
 from tests.nlctl.conftest import Cli
 from tests.nlctl.documents import valid
+from tests.real.bazel import Bazel
+from tests.real.workspace import Workspace
 
 BASE: Final = "nlctl-base"
 TAG: Final = "nlctl:tested"
@@ -71,3 +74,14 @@ def toolchain(engine: docker.DockerClient, image: str) -> str:
 def user(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     """A user of `nlctl` who has nothing yet."""
     return Cli(tmp_path_factory.mktemp("home"), limit=900)
+
+
+@pytest.fixture(scope="session")
+def bazel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bazel]:
+    """Bazel and the project; which cluster it uses, `bazel.workspace.cluster` tells it."""
+    assert shutil.which("bazel"), "bazel is not installed: run `sh .ci/install-real-clients.sh`"
+    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
+    workspace.write()
+    client = Bazel(workspace, tmp_path_factory.mktemp("bazel"))
+    yield client
+    client.shutdown()

@@ -13,7 +13,6 @@ import pytest
 
 from tests.docker.compose import Project, project, until
 from tests.real.bazel import Bazel
-from tests.real.workspace import Workspace
 
 pytestmark = pytest.mark.real
 
@@ -43,16 +42,6 @@ def guide(engine: docker.DockerClient, toolchain: str, tmp_path_factory: pytest.
         yield made
 
 
-@pytest.fixture(scope="module")
-def bazel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bazel]:
-    assert shutil.which("bazel"), "bazel is not installed: run `make test-real`"
-    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
-    workspace.write()
-    client = Bazel(workspace, tmp_path_factory.mktemp("bazel"))
-    yield client
-    client.shutdown()
-
-
 def test_check_worker_registration(guide: Project) -> None:
     lines = guide.line('docker compose logs scheduler | grep "Worker registered"').splitlines()
     assert len(lines) == len(WORKERS)
@@ -67,6 +56,8 @@ def test_view_worker_properties(guide: Project) -> None:
 
 
 def test_bazel_build_and_verify_distribution(guide: Project, bazel: Bazel) -> None:
+    bazel.workspace.cluster("")
+    bazel.clean()
     run = bazel.run(
         *("build", "//...", "--remote_cache=grpc://127.0.0.1:50051", "--remote_executor=grpc://127.0.0.1:50052"),
         "--jobs=50",
