@@ -59,6 +59,11 @@ class Container:
         return " ".join(word for part in parts if part for word in part.words())
 
     @property
+    def environment(self) -> dict[str, str]:
+        """The values of its variables, "" for those that are taken from elsewhere."""
+        return {one.name: one.value or "" for one in self.variables}
+
+    @property
     def image(self) -> str:
         """Its image, and what that is built of."""
         return " ".join((self.body.said("image"), self.body.said("build"), self.body.said("build", "dockerfile")))

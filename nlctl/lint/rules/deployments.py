@@ -79,8 +79,7 @@ def unused(self: Rule, scene: Scene) -> Iterator[Finding]:
         files = scene.run_by(container)
         if not files:
             continue
-        given = {one.name: one.value or "" for one in container.variables}
-        said = [text for file in files for text in _texts(file, given)]
+        said = [text for file in files for text in _texts(file, container.environment)]
         names = ", ".join(file.name for file in files)
         for mount in container.mounts:
             folder = mount.target.rstrip("/") + "/"
@@ -170,12 +169,9 @@ def privileged(self: Rule, scene: Scene) -> Iterator[Finding]:
 )
 def fleeting(self: Rule, scene: Scene) -> Iterator[Finding]:
     """Directories of a CAS that no volume of the pod, or one that ends with it, holds."""
-    for container in scene.containers:
-        if container.workload is None:
-            continue
-        given = {one.name: one.value or "" for one in container.variables}
+    for container, _ in _of_pods(scene):
         for file in scene.run_by(container):
-            for path in _served_directories(file, scene, given):
+            for path in _served_directories(file, scene, container.environment):
                 over = [one for one in container.mounts if f"{path}/".startswith(one.target.rstrip("/") + "/")]
                 mount = max(over, key=lambda one: len(one.target), default=None)
                 volume = container.volume(mount.source) if mount else None
@@ -216,9 +212,9 @@ def _kept(file: File, store: Any, hops: int = 8) -> Iterator[Any]:
 )
 def unprobed(self: Rule, scene: Scene) -> Iterator[Finding]:
     """Containers of pods with listeners and no probes."""
-    for container in scene.containers:
+    for container, _ in _of_pods(scene):
         listens = any(one.file in scene.run_by(container) for one in scene.listeners)
-        if container.workload is None or not listens or any(container.body.get(probe) for probe in _PROBES):
+        if not listens or any(container.body.get(probe) for probe in _PROBES):
             continue
         fix = "readinessProbe: { httpGet: { path: /status, port: ... } }, and health: {} on that listener"
         yield self.on(container.name, f"{container.name.text} has no probes", fix)
@@ -235,9 +231,8 @@ def unguarded(self: Rule, scene: Scene) -> Iterator[Finding]:
     """Workloads of workers without any disruption budget among the files."""
     if any(one.said("kind") == "PodDisruptionBudget" for one in scene.deployments):
         return
-    for container in scene.containers:
-        kind = container.workload.said("kind") if container.workload else ""
-        if kind in _KEPT_WORKLOADS and any(file.config.workers for file in scene.run_by(container)):
+    for container, workload in _of_pods(scene):
+        if workload.said("kind") in _KEPT_WORKLOADS and any(file.config.workers for file in scene.run_by(container)):
             what = f"there is no PodDisruptionBudget for {container.name.text}"
             yield self.on(container.name, what, "one with maxUnavailable: 1")
 
@@ -251,13 +246,11 @@ def unguarded(self: Rule, scene: Scene) -> Iterator[Finding]:
 )
 def no_url(self: Rule, scene: Scene) -> Iterator[Finding]:
     """NL_OTEL_ENDPOINT without scheme or port."""
-    for container in scene.containers:
-        for variable in container.variables:
-            value = variable.value or ""
-            if variable.name == "NL_OTEL_ENDPOINT" and value and "$" not in value and not _URL.fullmatch(value):
-                host = re.sub(r"^\w+://|[:/].*$", "", value) or "collector"
-                what = f'NL_OTEL_ENDPOINT "{value}" lacks its {_lacking(value)}'
-                yield self.on(variable.node, what, f"http://{host}:4317")
+    for _, value, node in _given(scene, "NL_OTEL_ENDPOINT"):
+        if value and "$" not in value and not _URL.fullmatch(value):
+            host = re.sub(r"^\w+://|[:/].*$", "", value) or "collector"
+            what = f'NL_OTEL_ENDPOINT "{value}" lacks its {_lacking(value)}'
+            yield self.on(node, what, f"http://{host}:4317")
 
 
 _URL: Final = re.compile(r"https?://[^/:]+:\d+/?.*")
@@ -277,16 +270,29 @@ def _lacking(value: str) -> str:
 )
 def silenced(self: Rule, scene: Scene) -> Iterator[Finding]:
     """RUST_LOG above info, where a scheduler runs or where it is not known what runs."""
-    for container in scene.containers:
+    for container, value, node in _given(scene, "RUST_LOG"):
         files = scene.run_by(container)
         schedules = any(file.config.schedulers for file in files) if files else container.is_ours
-        for variable in container.variables:
-            if variable.name == "RUST_LOG" and schedules and _hides(variable.value or ""):
-                what = f'RUST_LOG "{variable.value}" hides what the scheduler says of waiting actions'
-                fix = "info; or on NativeLink warn,nativelink_scheduler=info"
-                yield self.on(variable.node, what, fix)
+        if schedules and _hides(value):
+            what = f'RUST_LOG "{value}" hides what the scheduler says of waiting actions'
+            yield self.on(node, what, "info; or on NativeLink warn,nativelink_scheduler=info")
 
 
 def _hides(filter_: str) -> bool:
     levels = [part.rpartition("=")[2].strip().lower() for part in filter_.split(",")]
     return levels[0] in ("warn", "error", "off") and not {"info", "debug", "trace"} & set(levels)
+
+
+def _of_pods(scene: Scene) -> Iterator[tuple[Container, Node]]:
+    """The containers of pods, and the objects that make those."""
+    for container in scene.containers:
+        if container.workload is not None:
+            yield container, container.workload
+
+
+def _given(scene: Scene, name: str) -> Iterator[tuple[Container, str, Node]]:
+    """The containers that are given a variable, and its value."""
+    for container in scene.containers:
+        for variable in container.variables:
+            if variable.name == name:
+                yield container, variable.value or "", variable.node
