@@ -195,7 +195,7 @@ class Session:
         Raises Fault UNSUPPORTED for a server without the admin service: `instead` is what works there.
         """
         target = self.target(asked)
-        if target.cluster is not None:
+        if target.cluster is not None and target.admin is not None:
             return self.sockets(target.cluster)
         if target.admin is not None:
             return {"server": target.admin}
@@ -376,10 +376,24 @@ def _elsewhere(name: str, executor: str) -> Fault:
     )
 
 
+def _another_server(cluster: str) -> Fault:
+    return Fault(
+        UNSUPPORTED,
+        "this needs the admin service, which no other server has",
+        why=f"cluster {cluster!r} runs an image of another server; it tells neither workers nor queues",
+        fixes=[
+            fix("see its parts", "nlctl", "ps", "--name", cluster),
+            fix("see what its workers do", "nlctl", "logs", "--name", cluster, "--grep", "Executing action"),
+        ],
+    )
+
+
 def admin_of(target: Target) -> str:
     """The admin endpoint. Raises Fault UNSUPPORTED for a server that has none."""
     if target.admin is not None:
         return target.admin
+    if target.cluster is not None:
+        raise _another_server(target.cluster)
     if target.context is None:
         raise _needs_cluster(target.executor)
     fixes = [fix("say where its admin service is", "nlctl", "context", "add", "--help")]

@@ -23,8 +23,10 @@ class Attention:
 def attention(
     reports: Sequence[Report], workers: Sequence[str], seen: Overview | None, trouble: str, now: float
 ) -> list[Attention]:
-    """Everything that keeps a cluster from being healthy; `trouble` says why `seen` is None."""
+    """Everything that keeps a cluster from being healthy. `trouble` says why `seen` is None; "" where nobody tells."""
     found = [_part(one) for one in reports if one.state != "ready"]
+    if seen is None and not trouble:
+        return found
     if seen is None:
         return [*found, Attention(f"the scheduler does not answer: {trouble}", ("nlctl", "logs", "scheduler"))]
     found += [Attention(f"{one.name}: {one.message}", ("nlctl", "logs")) for one in seen.health if not one.ok]

@@ -13,7 +13,7 @@ from nlctl.exits import Exit
 from nlctl.faults import NOT_READY, Fault, fix
 from nlctl.launch import backends
 from nlctl.launch.ledger import Ledger, known
-from nlctl.session import Session
+from nlctl.session import Session, admin_of
 from nlctl.ui import Column, human_bytes
 
 EPILOG = """\b
@@ -103,14 +103,13 @@ def _row(ledger: Ledger, stopped: int, size: int, took: int, *, wiped: bool, dry
 
 
 def _drain(session: Session, ledger: Ledger) -> None:
-    """Let all workers finish what they run. Ctrl-C gives them work again."""
+    """Let all workers finish what they run. Ctrl-C gives them work again. Raises Fault UNSUPPORTED."""
     from nlctl.launch import draining
 
-    record = ledger.load()
     workers = [one.name for one in backends.of(ledger).reports() or () if one.name.startswith("worker-")]
-    if record is None or not workers:
+    if not workers:
         return
-    endpoint = record.ports.urls[2]
+    endpoint = admin_of(session.recorded(ledger.name))
     try:
         drained = draining.drain(endpoint, workers)
         for seen in draining.until_idle(endpoint, drained, math.inf):

@@ -61,8 +61,9 @@ def command(
 def _sources(session: Session, name: str) -> Mapping[str, str]:
     """Where events are to be had: every part of a cluster here, or the one server that a context names."""
     target = session.target(name)
+    admin = admin_of(target)
     if target.cluster is None:
-        return {target.context or "server": admin_of(target)}
+        return {target.context or "server": admin}
     return {part: str(socket) for part, socket in session.sockets(name).items()}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import typer
-from nlserver.errors import Error
+from nlserver.errors import Code, Error
 
 from nlctl import admin
 from nlctl.arguments import seconds
@@ -59,12 +59,18 @@ def command(
         made = plan(ledger, asked, reports := backend.reports() or [])
         leaving = [step.member for step in made.steps if step.sign is Sign.REMOVE]
         _announce(session, made, leaving, deadline, dry_run=dry_run)
-        left = 0
+        left, grace = 0, 0.0 if no_drain else _SIGN_OFF_SECONDS
         if leaving and not (dry_run or no_drain):
             staying = {one.name: one.wanted for one in reports}
-            left = _retire(session.ui, backend, admin_at, leaving, staying, time.monotonic() + limit)
+            try:
+                left = _retire(session.ui, backend, admin_at, leaving, staying, time.monotonic() + limit)
+            except Error as error:
+                if error.code is not Code.UNIMPLEMENTED:
+                    raise
+                # NativeLink tells nothing of its workers; told to end, they finish what they run.
+                grace = limit
         if not made.done and not dry_run:
-            work.carry_out(made, backend.reports(), 0.0 if no_drain or left else _SIGN_OFF_SECONDS)
+            work.carry_out(made, backend.reports(), 0.0 if left else grace)
     return _done(session, made, left, work.seconds, dry_run=dry_run)
 
 

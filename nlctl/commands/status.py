@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import typer
-from nlserver.errors import Error
+from nlserver.errors import Code, Error
 
 from nlctl import admin
 from nlctl.exits import Exit
@@ -146,7 +146,8 @@ def _overview(endpoint: str) -> tuple[admin.Overview | None, str]:
     try:
         return admin.overview(endpoint), ""
     except Error as error:
-        return None, str(error)
+        # Other servers have no admin service, and nothing is wrong with that.
+        return None, "" if error.code is Code.UNIMPLEMENTED else str(error)
 
 
 def _item(

@@ -88,7 +88,7 @@ class Site:
     def admin(self) -> str:
         """Where the admin API of the schedulers is. Raises NotHere for a server without one."""
         if self.target.admin is None:
-            raise NotHere("this server has no admin API")
+            raise _no_admin()
         return self.target.admin
 
     async def reports(self) -> list[Report]:
@@ -98,7 +98,10 @@ class Site:
 
     async def sockets(self) -> dict[str, str]:
         """Where the parts that run answer operators; one that stands still answers nobody. Raises NotHere."""
-        return answering(one for one in await self.reports() if one.state != STOPPED)
+        reports = await self.reports()
+        if self.target.admin is None:
+            raise _no_admin()
+        return answering(one for one in reports if one.state != STOPPED)
 
     async def nearby(self) -> dict[str, str]:
         """The sockets of the cluster; of a server elsewhere, those that this user's servers on this machine have.
@@ -193,6 +196,10 @@ async def opened(
         backends.of(ledger).runs()
     async with client(target, function) as remote:
         yield Site(target, remote, ledger, session.environment, patience)
+
+
+def _no_admin() -> NotHere:
+    return NotHere("this server has no admin API")
 
 
 async def _asked(sockets: Mapping[str, str]) -> dict[str, PartFacts]:

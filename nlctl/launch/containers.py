@@ -37,7 +37,7 @@ _ANNOUNCING: Final = 'exec 3>"$0" && exec nlserver "$@"'
 class Containers:
     """What parts run in. `cpus` and `memory_bytes` are the most that each worker may take, None for no limit;
     `publish` is the address on which the engine's host offers the ports. `project` is the project of Compose that made
-    them, "" where we did.
+    them, "" where we did. `foreign` tells that the image holds another server of such configs.
     """
 
     image: str
@@ -45,6 +45,15 @@ class Containers:
     memory_bytes: int | None = None
     publish: str = HOST
     project: str = ""
+    foreign: bool = False
+
+    @property
+    def inside(self) -> Inside:
+        """How they see each other: by the names of the parts, each with ports of its own.
+
+        Only nlserver lets several processes share the directory of a store.
+        """
+        return Inside(ANYWHERE, "cas", "scheduler", _WITHIN, DATA, templates="multi-worker" if self.foreign else "")
 
     def beside(self, image_id: str, part: str, *, ports: Ports) -> str:
         """What a part runs in beyond its config: when it changes, the container is made anew."""
@@ -52,24 +61,24 @@ class Containers:
         return f"{image_id} {self.publish} {_published(part, ports)} {limits}"
 
 
-def inside() -> Inside:
-    """How containers see each other: by the names of the parts, each with ports of its own."""
-    return Inside(ANYWHERE, "cas", "scheduler", _WITHIN, DATA)
-
-
 @dataclass(frozen=True)
 class Image:
-    """What the engine says of an image. `ours` tells that it holds nlserver, and not another server of such configs."""
+    """What the engine says of an image. `ours` tells that it holds nlserver, and not another server of such configs;
+    `user` is the number of who runs there.
+    """
 
     id: str
     ours: bool
     entrypoint: Sequence[str] = ()
+    user: int = 0
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Image:
         """From what `inspect` says."""
         words = tuple(facts["Config"].get("Entrypoint") or ())
-        return cls(facts["Id"], any(word.rpartition("/")[2] == "nlserver" for word in words), words)
+        ours = any(word.rpartition("/")[2] == "nlserver" for word in words)
+        user = str(facts["Config"].get("User") or "").partition(":")[0]
+        return cls(facts["Id"], ours, words, int(user) if user.isdecimal() else 0)
 
 
 @dataclass(frozen=True)

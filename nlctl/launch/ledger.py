@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from nlctl.faults import LOCKED, NEWER_STATE, Fault, fix
-from nlctl.launch.containers import Containers, inside
+from nlctl.launch.containers import Containers
 from nlctl.launch.process import Identity, alive, identity
 from nlctl.launch.wish import Ports, Wish, resized
 
@@ -63,7 +63,7 @@ class Record:
             cas_processes=self.cas_processes,
             offers=self.offers,
             knows=self.knows,
-            inside=inside() if self.containers else None,
+            inside=self.containers.inside if self.containers else None,
         )
 
 

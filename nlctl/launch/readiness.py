@@ -11,6 +11,7 @@ from nlctl.http2 import GREETING
 from nlctl.launch.containers import RUN
 from nlctl.launch.ledger import Ledger
 from nlctl.launch.wish import Ports
+from nlctl.unary import at_port
 
 if TYPE_CHECKING:
     from docker import APIClient
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 _SAID: Final = b"READY=1"
 _REGISTERED: Final = b"Worker registered with scheduler"
 _ANSWER_SECONDS: Final = 2.0
+_FRAME_HEAD: Final = 9
+_SETTINGS: Final = b"\x04"
+_CHECK: Final = "/grpc.health.v1.Health/Check"
+_SERVING: Final = b"\x08\x01"
+"""A HealthCheckResponse with `status: SERVING`."""
 
 
 class Readiness:
@@ -52,18 +58,45 @@ class Readiness:
         return False
 
     def _seen(self, engine: APIClient, one: State, ports: Ports | None) -> bool:
-        """Another server of such configs: its ports answer as HTTP/2, its workers log that they are registered."""
+        """Another server of such configs: its listeners answer, its workers log that they are registered."""
         if one.part.startswith("worker-"):
             said = engine.logs(one.id, stdout=True, stderr=True, since=int(one.started))
             return _REGISTERED in said
         if ports is None:
             return False
-        return answers(ports.host, ports.cas if one.part == "cas" else ports.scheduler)
+        return serves(ports.host, ports.cas if one.part == "cas" else ports.scheduler)
 
 
-def answers(host: str, port: int) -> bool:
-    """Whether an HTTP/2 server speaks there: a port that the engine forwards is open before anybody listens."""
+def serves(host: str, port: int) -> bool:
+    """Whether a server there says that it is well: by `GET /status`, or else by grpc.health.v1.
+
+    Where its config has neither it is enough that it speaks HTTP/2.
+    """
+    status = _status(host, port)
+    if status in (200, 503):
+        return status == 200
+    if (said := at_port(host, port, _CHECK, b"", _ANSWER_SECONDS)) is not None:
+        return said == _SERVING
+    return _speaks(host, port)
+
+
+def _status(host: str, port: int) -> int | None:
+    from http.client import HTTPConnection, HTTPException
+
+    connection = HTTPConnection(host, port, timeout=_ANSWER_SECONDS)
+    try:
+        connection.request("GET", "/status")
+        return connection.getresponse().status
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _speaks(host: str, port: int) -> bool:
+    """Whether it is a server of HTTP/2: a port that the engine forwards is open before anybody listens."""
     with suppress(OSError), socket.create_connection((host, port), _ANSWER_SECONDS) as connection:
         connection.sendall(GREETING)
-        return bool(connection.recv(9))
+        # It begins with its own settings (RFC 9113, 3.4).
+        return connection.recv(_FRAME_HEAD)[3:4] == _SETTINGS
     return False

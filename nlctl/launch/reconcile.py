@@ -16,7 +16,7 @@ from nlctl.launch import backends
 from nlctl.launch import ports as machine
 from nlctl.launch.backend import Backend, Report
 from nlctl.launch.backends.processes import lost, tail
-from nlctl.launch.containers import Containers, expect_ours, inside
+from nlctl.launch.containers import Containers, expect_ours
 from nlctl.launch.ledger import Ledger, Record, write
 from nlctl.launch.offers import Offers, config_text
 from nlctl.launch.plan import Running, Sign, Step, steps
@@ -164,7 +164,9 @@ def plan(ledger: Ledger, asked: Asked, reports: Sequence[Report] | None) -> Plan
 
         engine = Docker(ledger)
         chosen = replace(chosen, host=engine.reached(containers))
-        beside = partial(containers.beside, engine.image(containers.image).id, ports=chosen)
+        image = engine.image(containers.image)
+        containers = replace(containers, foreign=not image.ours)
+        beside = partial(containers.beside, image.id, ports=chosen)
     workers = _workers(asked, record)
     wish = Wish(
         ledger.name,
@@ -176,7 +178,7 @@ def plan(ledger: Ledger, asked: Asked, reports: Sequence[Report] | None) -> Plan
         _cas_processes(asked, record),
         _offers(asked, record, workers),
         tuple(dict.fromkeys([*(record.knows if record else ()), *asked.offers])),
-        inside() if containers else None,
+        containers.inside if containers else None,
     )
     generated = record.generated if record else {}
     own = asked.templates or (Path(record.templates) if record and record.templates else None)

@@ -61,13 +61,12 @@ class Restart:
             if not name.startswith("worker-"):
                 self._anew([name], self._limits.finish_seconds)
                 continue
-            running = self._finished(name)
-            self._anew([name], 0.0 if running else _SIGN_OFF_SECONDS)
+            self._anew([name], self._finished(name))
             prove(self._ports, [name], _CANARY_SECONDS)
             self._ui.step("restart", name, f"{name} proved itself by a canary   {self.seconds:.1f}s", state="proven")
 
-    def _finished(self, name: str) -> int:
-        """Let this worker finish; answers how many actions it still runs at the deadline."""
+    def _finished(self, name: str) -> float:
+        """Let this worker finish; answers how many seconds it may take to end: none where it had them in vain."""
         endpoint, running = self._ports.urls[2], 0
         try:
             drained = draining.drain(endpoint, [name])
@@ -78,14 +77,15 @@ class Restart:
                     case _:
                         running = 0
         except Error:
-            # Nobody gives it work while the scheduler is away; it finishes by itself when it is told to end.
-            return 0
+            # The scheduler is away, or it is NativeLink's, which tells nothing of workers. This one finishes what it
+            # runs when it is told to end.
+            return self._limits.finish_seconds
         except BaseException:
             draining.release(endpoint, [name])
             raise
         if running:
             self._ui.warn(f"{name} still runs {running} actions at the deadline; others run them again")
-        return running
+        return 0.0 if running else _SIGN_OFF_SECONDS
 
     def _anew(self, names: Sequence[str], grace_seconds: float) -> None:
         reports = [one for one in self._backend.reports() or () if one.name in names]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -82,8 +83,8 @@ class Ports:
 
 @dataclass(frozen=True)
 class Inside:
-    """How the parts of a cluster see each other: where they listen, by which names and ports they are found, and the
-    folder that they write in.
+    """How the parts of a cluster see each other: where they listen, by which names and ports they are found, the folder
+    that they write in, and that of the templates which are meant for such parts.
     """
 
     listen: str
@@ -91,6 +92,7 @@ class Inside:
     scheduler: str
     ports: Ports
     data: str
+    templates: str = ""
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,7 @@ def members(wish: Wish) -> list[Member]:
     }
     cas = Member(
         "cas",
-        "cas.json5",
+        os.path.join(seen.templates, "cas.json5"),
         {"CAS_LISTEN": f"{seen.listen}:{seen.ports.cas}", "CAS_SIZE": wish.cas_size, "DATA": seen.data},
         ports=(ports.cas,),
         summary=f"{cas_url}   filesystem, {wish.cas_size}{_times(wish.cas_processes)}",
@@ -189,7 +191,7 @@ def members(wish: Wish) -> list[Member]:
     )
     scheduler = Member(
         "scheduler",
-        "scheduler.json5",
+        os.path.join(seen.templates, "scheduler.json5"),
         {
             "CLIENT_LISTEN": f"{seen.listen}:{seen.ports.scheduler}",
             "WORKER_API_LISTEN": f"{seen.listen}:{seen.ports.worker_api}",
@@ -200,25 +202,27 @@ def members(wish: Wish) -> list[Member]:
         summary=f"{scheduler_url}   worker API and admin :{ports.worker_api}",
         knows=wish.knows,
     )
-    return [cas, scheduler, *(_worker(name, wish, {**endpoints, "DATA": seen.data}) for name in wish.workers)]
+    return [cas, scheduler, *(_worker(name, wish, seen, endpoints) for name in wish.workers)]
 
 
 def _times(processes: int) -> str:
     return f", {processes} processes" if processes > 1 else ""
 
 
-def _worker(name: str, wish: Wish, common: Mapping[str, str]) -> Member:
+def _worker(name: str, wish: Wish, seen: Inside, endpoints: Mapping[str, str]) -> Member:
     return Member(
         name,
-        "worker.json5",
+        os.path.join(seen.templates, "worker.json5"),
         {
-            **common,
+            **endpoints,
+            "DATA": seen.data,
             "WORKER_NAME": name,
             "CAS_SIZE": wish.cas_size,
+            "FAST_SIZE": wish.cas_size,
             "ISA": wish.isa,
         },
         after=("cas", "scheduler"),
-        summary="fast tier shared by the workers, slow tier -> cas",
+        summary=f"fast tier {'of its own' if seen.templates else 'shared by the workers'}, slow tier -> cas",
         offers=wish.offers.get(name, {}),
     )
 

@@ -12,8 +12,9 @@ def gatherer(session: Session, asked: str = "") -> Gatherer:
     Raises Fault NOT_RUNNING, or UNSUPPORTED where there is no admin service.
     """
     target = session.target(asked)
+    admin = admin_of(target)
     if target.cluster is None:
-        elsewhere = Place(target.context or target.executor, admin_of(target))
+        elsewhere = Place(target.context or target.executor, admin)
         return Gatherer(elsewhere.name, lambda: [elsewhere])
     ledger, backend = session.running(asked)
 

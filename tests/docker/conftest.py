@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import tarfile
 from collections.abc import Iterator
 from typing import Final
 
@@ -60,14 +59,13 @@ def image(built: dict[str, object]) -> str:
 @pytest.fixture(scope="session")
 def toolchain(engine: docker.DockerClient, image: str) -> str:
     """An image for workers that compile: ours, and a compiler, as docs/docker.md shows it."""
-    context = io.BytesIO()
-    with tarfile.open(fileobj=context, mode="w") as tar:
-        entry = tarfile.TarInfo("Dockerfile")
-        entry.size = len(DOCKERFILE)
-        tar.addfile(entry, io.BytesIO(DOCKERFILE.encode()))
-    context.seek(0)
-    engine.images.build(fileobj=context, custom_context=True, tag=TOOLCHAIN, rm=True, forcerm=True)
+    build(engine, DOCKERFILE, TOOLCHAIN)
     return TOOLCHAIN
+
+
+def build(engine: docker.DockerClient, dockerfile: str, tag: str) -> None:
+    """An image of nothing but this and what it names."""
+    engine.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=tag, rm=True, forcerm=True)
 
 
 @pytest.fixture(scope="module")

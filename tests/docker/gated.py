@@ -16,7 +16,8 @@ from tests.real.workspace import rule
 
 _SHARED: Final = "/data"
 """Every worker of a cluster mounts it, and its actions see it."""
-_EACH: Final = 12
+EACH: Final = 12
+"""How many actions a row has."""
 _LIMIT: Final = 900
 
 
@@ -47,7 +48,7 @@ class Gated:
         return f"{_SHARED}/{self.name}"
 
     def _row(self, when: str) -> list[str]:
-        return [f"{when}{number}" for number in range(_EACH)]
+        return [f"{when}{number}" for number in range(EACH)]
 
     def _rule(self, name: str, command: str, **attributes: object) -> str:
         # The name makes it an action that no cluster has seen.

@@ -15,7 +15,7 @@ import pytest
 from docker.models.containers import Container
 
 from tests.docker.compose import until
-from tests.docker.gated import Gated, building
+from tests.docker.gated import EACH, Gated, building
 from tests.nlctl.conftest import Cli, items
 from tests.real import build
 from tests.real.bazel import Bazel
@@ -24,7 +24,7 @@ from tests.real.workspace import COMPILATIONS, TESTS
 pytestmark = pytest.mark.real
 
 CLUSTER = "nlctl-test-build"
-PARTS = ("worker-1", "scheduler", "cas")
+PARTS = ("scheduler", "cas", "worker-1")
 # Bazel asks again for as long as it takes a person to bring back what is gone.
 PATIENT = "--remote_retries=60"
 # Takes more memory than the container has, once, after it made the kernel prefer the others who live there.
@@ -68,6 +68,7 @@ def test_nothing_is_lost_of_a_build_while_workers_come_and_go(
         running.until(lambda: at_gate(cluster, for_three))
         cluster("scale", "10", "--wait-timeout", "600s")
         for_ten.open(container(engine, "cas"))
+        running.until(lambda: cluster("logs", "--grep", "Executing action.* ten after").out.count("\n") >= EACH)
         cluster("scale", "3", "--deadline", "600s")
         for_three.open(container(engine, "cas"))
         run = running.done()

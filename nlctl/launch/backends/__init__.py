@@ -28,11 +28,13 @@ def of(ledger: Ledger, kind: str = "") -> Backend:
     return Processes(ledger)
 
 
-def admin_of(ledger: Ledger, record: Record) -> str:
+def admin_of(ledger: Ledger, record: Record) -> str | None:
     """Where the scheduler answers operators: at its worker API, unless Compose runs it and a socket of it is in reach.
 
-    Raises Fault NO_ENGINE.
+    None for another server, which has no admin service. Raises Fault NO_ENGINE.
     """
+    if record.containers is not None and record.containers.foreign:
+        return None
     if record.containers is None or not record.containers.project:
         return record.ports.urls[2]
     from nlctl.launch.backend import answering

@@ -418,7 +418,7 @@ class Docker:
             host_config=self.engine.create_host_config(binds=binds, network_mode="none"),
             entrypoint=["true"],
         )
-        owner = site.user if image.ours else 0
+        owner = site.user if image.ours else image.user
         try:
             texts = [Entry(f"{one.name}.json5", Path(one.config).read_bytes()) for one in wanted]
             self.engine.put_archive(helper["Id"], CONFIGS, packed(texts, 0))

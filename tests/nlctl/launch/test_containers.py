@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -69,6 +70,12 @@ def test_our_image_says_when_it_serves_and_answers_operators_in_a_folder_of_its_
     ]
     assert body["Healthcheck"]["Test"] == ["CMD", "nlserver-probe", "/run/nlctl/worker-1/admin.sock"]
     assert not body["HostConfig"]["Init"]
+
+
+@pytest.mark.parametrize(("user", "number"), [("", 0), ("1000:100", 1000), ("nobody", 0)])
+def test_an_image_says_who_runs_there_and_whether_it_is_ours(user: str, number: int) -> None:
+    facts = {"Id": "sha256:2", "Config": {"Entrypoint": ["/bin/nativelink"], "User": user}}
+    assert Image.of(facts) == replace(OTHER, user=number)
 
 
 def test_another_server_is_given_its_config_alone() -> None:

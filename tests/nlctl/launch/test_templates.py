@@ -10,9 +10,11 @@ from nlserver.cluster import judge, loads
 
 from nlctl.exits import Exit
 from nlctl.faults import Fault
+from nlctl.launch.containers import Containers
 from nlctl.launch.offers import config_text, offers
 from nlctl.launch.templates import template
 from nlctl.launch.wish import Ports, Wish, members
+from tests.nlctl.conftest import Cli
 
 WISH = Wish("dev", ("worker-1", "worker-2"), "10gb", Ports(1001, 1002, 1003), Path("/tmp/x"))
 NAMES = ["cas.json5", "scheduler.json5", "worker.json5"]
@@ -35,6 +37,21 @@ def test_rendered_members_are_configs_without_a_finding() -> None:
     for member in members(WISH):
         config = loads(config_text(member, template(member.template)), member.template, {})
         assert judge(config) == []
+
+
+def test_members_that_run_another_server_have_directories_of_their_own_and_are_right_for_nativelink(cli: Cli) -> None:
+    wish = replace(WISH, inside=Containers("nativelink", foreign=True).inside)
+    for member in members(wish):
+        (cli.home / f"{member.name}.json5").write_text(config_text(member, template(member.template)))
+    names = [f"{member.name}.json5" for member in members(wish)]
+    done = cli("config", "validate", *names, "--deep", "--strict", "--for", "nativelink")
+    assert done.out == ""
+
+
+def test_a_users_own_template_goes_before_those_of_every_folder(tmp_path: Path) -> None:
+    (tmp_path / "cas.json5").write_text("// mine")
+    assert template("multi-worker/cas.json5", tmp_path) == template("cas.json5", tmp_path) == "// mine"
+    assert template("multi-worker/worker.json5", tmp_path) == template("multi-worker/worker.json5")
 
 
 def test_properties_of_single_workers_stand_in_their_configs_and_in_the_schedulers() -> None:
