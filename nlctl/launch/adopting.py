@@ -27,7 +27,8 @@ def adopt(ledger: Ledger, project: str, *, dry_run: bool) -> Record:
             fixes=[fix("start it: docker compose up --detach"), fix("see the projects: docker compose ls --all")],
         )
     parts = sorted((one.part for one in found), key=labels.order)
-    containers = Containers(found[0].state.image_name, project=project)
+    foreign = not any(one.ours for one in found)
+    containers = Containers(found[0].state.image_name, project=project, foreign=foreign)
     made = Record(ledger.name, tuple(workers_of(parts)), "0", ports_of(found), time.time(), containers=containers)
     if not dry_run:
         ledger.prepare()
