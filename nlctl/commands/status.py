@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Annotated, Any, Final
 
 import typer
-from nlserver.errors import Code, Error
+from nlserver.errors import Error
 
 from nlctl import admin
 from nlctl.exits import Exit
@@ -58,7 +58,8 @@ def _look(session: Session, name: str) -> dict[str, Any]:
     assert record is not None
     reports = backend.reports() or []
     admin_at = backends.admin_of(ledger, record)
-    seen, trouble = _overview(admin_at)
+    # Other servers have no admin service, and nothing is wrong with that.
+    seen, trouble = _overview(admin_at) if admin_at else (None, "")
     registered = [one.name for one in seen.workers] if seen else ()
     wanted = awaited(record.containers, record.workers, reports, registered)
     found = attention(reports, wanted, seen, trouble, time.time())
@@ -67,7 +68,7 @@ def _look(session: Session, name: str) -> dict[str, Any]:
         **_item(record, len(wanted), reports, seen, found),
         "stores": _stores(sockets),
         "results": _results(sockets),
-        "actions": _actions(admin_at) if seen else None,
+        "actions": _actions(admin_at) if admin_at and seen else None,
     }
 
 
@@ -146,8 +147,7 @@ def _overview(endpoint: str) -> tuple[admin.Overview | None, str]:
     try:
         return admin.overview(endpoint), ""
     except Error as error:
-        # Other servers have no admin service, and nothing is wrong with that.
-        return None, "" if error.code is Code.UNIMPLEMENTED else str(error)
+        return None, str(error)
 
 
 def _item(
