@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,9 +40,13 @@ class Gated:
             self._rule("gate", waits, srcs=before, **aimed),
             *(self._rule(one, "sleep 0.2", srcs=["gate"]) for one in after),
         ]
-        folder = bazel.workspace.root / name
-        folder.mkdir()
-        (folder / "BUILD").write_text("".join(lines))
+        self._folder = bazel.workspace.root / name
+        self._folder.mkdir()
+        (self._folder / "BUILD").write_text("".join(lines))
+
+    def remove(self) -> None:
+        """Take it out of the project again: elsewhere nobody opens the gate."""
+        shutil.rmtree(self._folder)
 
     @property
     def _key(self) -> str:

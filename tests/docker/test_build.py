@@ -7,6 +7,7 @@ import re
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -45,6 +46,19 @@ def cluster(engine: docker.DockerClient, toolchain: str, user: Cli, bazel: Bazel
     user("down", "--wipe", "--yes")
 
 
+@pytest.fixture
+def gated(bazel: Bazel) -> Iterator[Callable[..., Gated]]:
+    """Makes packages, which are gone after the test."""
+    with ExitStack() as stack:
+
+        def make(name: str, **how: str) -> Gated:
+            made = Gated(bazel, name, **how)
+            stack.callback(made.remove)
+            return made
+
+        yield make
+
+
 def container(engine: docker.DockerClient, part: str) -> Container:
     return engine.containers.get(f"nlctl-{CLUSTER}-{part}")
 
@@ -60,9 +74,9 @@ def is_whole(cluster: Cli) -> bool:
 
 
 def test_nothing_is_lost_of_a_build_while_workers_come_and_go(
-    engine: docker.DockerClient, cluster: Cli, bazel: Bazel, tmp_path: Path
+    engine: docker.DockerClient, cluster: Cli, bazel: Bazel, gated: Callable[..., Gated], tmp_path: Path
 ) -> None:
-    for_ten, for_three = Gated(bazel, "ten"), Gated(bazel, "three", worker="worker-1")
+    for_ten, for_three = gated("ten"), gated("three", worker="worker-1")
     bazel.clean()
     with building(bazel, tmp_path, "test", "//...") as running:
         running.until(lambda: at_gate(cluster, for_three))
@@ -105,9 +119,14 @@ def befall(mishap: Callable[[Container], None], victim: Container, gate: Gated, 
 
 @pytest.mark.parametrize("mishap", [killed, restarted, removed])
 def test_a_build_survives_what_happens_to_a_container_of_each_kind(
-    engine: docker.DockerClient, cluster: Cli, bazel: Bazel, tmp_path: Path, mishap: Callable[[Container], None]
+    engine: docker.DockerClient,
+    cluster: Cli,
+    bazel: Bazel,
+    gated: Callable[..., Gated],
+    tmp_path: Path,
+    mishap: Callable[[Container], None],
 ) -> None:
-    gates = {part: Gated(bazel, f"{mishap.__name__}-{part}", worker="worker-1") for part in PARTS}
+    gates = {part: gated(f"{mishap.__name__}-{part}", worker="worker-1") for part in PARTS}
     with building(bazel, tmp_path, "build", *(f"//{one.name}/..." for one in gates.values()), PATIENT) as running:
         for part, gate in gates.items():
             running.until(partial(at_gate, cluster, gate))
@@ -131,10 +150,10 @@ def test_results_outlive_the_container_of_the_cas(engine: docker.DockerClient, c
 
 
 def test_a_build_survives_that_a_worker_runs_out_of_memory(
-    engine: docker.DockerClient, cluster: Cli, bazel: Bazel, tmp_path: Path
+    engine: docker.DockerClient, cluster: Cli, bazel: Bazel, gated: Callable[..., Gated], tmp_path: Path
 ) -> None:
     [before] = [one["restarts"] for one in items(cluster, "ps") if one["name"] == "worker-1"]
-    gate = Gated(bazel, "hog", first=HOG, worker="worker-1")
+    gate = gated("hog", first=HOG, worker="worker-1")
     with building(bazel, tmp_path, "build", "//hog/...", PATIENT) as running:
         running.until(lambda: container(engine, "worker-1").attrs["RestartCount"] > before)
         gate.open(container(engine, "worker-2"))

@@ -72,6 +72,15 @@ def test_bazel_build_and_verify_distribution(guide: Project, bazel: Bazel) -> No
     assert max(by_worker.values()) < 2 * by_worker.total() / len(by_worker) + 1
 
 
+def test_match_job_requirements(guide: Project, bazel: Bazel) -> None:
+    """The guide leaves the address of the CAS out here, but its scheduler serves none."""
+    bazel.workspace.cluster("")
+    line = ("--remote_executor=grpc://127.0.0.1:50052", "--remote_default_exec_properties=OSFamily=linux,ISA=x86-64")
+    run = bazel.run("build", "//gen/...", "--remote_cache=grpc://127.0.0.1:50051", *line)
+    assert run.processes["remote"]
+    assert "local" not in run.processes
+
+
 def test_verify_mounts(guide: Project) -> None:
     volumes = set()
     for service in ("cas", *WORKERS):
@@ -83,6 +92,8 @@ def test_verify_mounts(guide: Project) -> None:
 
 
 def test_scale(guide: Project) -> None:
+    """The guide scales a service `worker`, which its own compose file has not."""
+    guide.line("docker compose up -d --scale worker=5", code=1)
     guide.line("docker compose up -d --scale worker-1=3")
     until(lambda: guide.line('docker compose logs scheduler | grep -c "Worker registered"').strip() == "5")
     guide.line("docker compose up -d --scale worker-1=1")
