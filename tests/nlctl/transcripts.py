@@ -16,7 +16,7 @@ _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _SHAPES = (
     (re.compile(r"/[\w./-]*/(?=\.bazelrc)"), ""),
     (re.compile(r"\b(action) [0-9a-f]{64}/\d+"), r"\1 DIGEST"),
-    (re.compile(r"(127\.0\.0\.1|on ):\d+"), r"\1:PORT"),
+    (re.compile(r"(127\.0\.0\.1|admin ):\d+"), r"\1:PORT"),
     (re.compile(r"\b(pid[= ])\d+"), r"\1PID"),
     (re.compile(r"\b\d{8}T\d{6}-\d+"), "STAMP"),
     (re.compile(r"\bms=\d+"), "ms=MS"),

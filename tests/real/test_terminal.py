@@ -18,7 +18,7 @@ pytestmark = pytest.mark.real
 PROMPT = "READY>"
 LINES = 50
 ABSENT = "file:$HOME/absent"
-_PATIENCE_SECONDS = 60.0
+_PATIENCE_SECONDS = 180.0
 _LOOK_AGAIN_SECONDS = 0.05
 # What is left of an escape code where its first character is swallowed.
 _REMAINS = re.compile(r"\x1b|\^\[|\[[0-9;?]+[A-Za-z]|\[K")
