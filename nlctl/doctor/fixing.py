@@ -100,7 +100,7 @@ def fixed(
         journal.done(entry)
         done.id = entry.id
     if done.id is not None and (old := journal.prune(time.time())):
-        session.ui.say(f"forgot {len(old)} fixes that are older than 30 days, and what they had set aside")
+        session.ui.say(f"forgot fixes of more than 30 days ago, and what they had set aside: {', '.join(old)}")
     _tell(session, done)
     return done
 

@@ -100,7 +100,7 @@ def _changes(ground: Ground, remedy: Remedy) -> tuple[Sequence[Change], NoRepair
 
 
 def _left(one: Ailment, refusals: Sequence[NoRepair]) -> Left:
-    why = "; ".join(dict.fromkeys([*map(str, refusals[:1]), one.by_hand]))
+    why = "; ".join(filter(None, [*map(str, refusals[:1]), one.by_hand]))
     fixes = tuple(dict.fromkeys([*(remedy for refusal in refusals for remedy in refusal.fixes), *one.fixes]))
     return Left(one, why, fixes)
 

@@ -35,7 +35,7 @@ class Injection:
     is nothing to declare for the way back. It answers what the doctor must be told, None where `nlctl doctor` is all.
     `check` is the one check that must end with `status`, and no other may end badly; `cause` is the verdict of
     `nlctl doctor object` on the clue's text. At least one of the two is asked. `mended_by` are the repairs with which
-    `--fix` takes it away, none where a person must; `leaves` is the check that has a warning left then.
+    `--fix` takes it away, none where a person must; `leaves` is the check that may warn on then.
     """
 
     name: str

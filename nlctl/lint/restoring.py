@@ -102,10 +102,11 @@ class _Edits:
             if self._kinds:
                 yield self._written(mine, self._there.written(theirs))
             return
-        margin = self._here.margin(mine.pairs[0][0].place) if mine.pairs else " "
-        for name, value in lacking:
+        if lacking:
+            margin = self._here.margin(mine.pairs[0][0].place) if mine.pairs else " "
             at = self._here.start(mine.place) + 1
-            yield _Edit(at, at, f"{margin}{self._there.written(value, name)}" + ("," if mine.pairs else " "))
+            made = ",".join(margin + self._there.written(value, name) for name, value in lacking)
+            yield _Edit(at, at, made + ("," if mine.pairs else " "))
         for name, value in mine.pairs:
             other = theirs.get(name.text)
             if other is not None:
@@ -121,15 +122,18 @@ class _Edits:
         if not theirs.items and len(mine.items) == 1 and (instance := mine.items[0].get(_INSTANCE)) is not None:
             yield from self._nameless(instance)
         known = {_key(item, number): item for number, item in enumerate(mine.items)}
+        lacking = []
         for number, item in enumerate(theirs.items):
             same = known.get(_key(item, number))
             if same is not None:
                 yield from self.of(same, item)
             elif self._touches(item, f"{mine.place.path}[{number}]"):
-                last = mine.items[-1] if mine.items else None
-                at = self._here.end(last) if last else self._here.start(mine.place) + 1
-                margin = self._here.margin(last.place) if last else ""
-                yield _Edit(at, at, ("," if last else "") + margin + self._there.written(item))
+                lacking.append(self._there.written(item))
+        if lacking:
+            last = mine.items[-1] if mine.items else None
+            margin = self._here.margin(last.place) if last else " "
+            at = self._here.end(last) if last else self._here.start(mine.place) + 1
+            yield _Edit(at, at, ("," if last else "") + ",".join(margin + item for item in lacking))
 
     def _written(self, value: Value, text: str) -> _Edit:
         return _Edit(self._here.start(value.place), self._here.end(value), text)

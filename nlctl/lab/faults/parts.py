@@ -103,6 +103,7 @@ FAULTS: Final = (
         _crashing,
         "NLD-PRC-01",
         mended_by=("folders", "start_parts"),
+        leaves="NLD-PRC-05",
     ),
     Injection(
         "port-taken",
