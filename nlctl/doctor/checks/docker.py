@@ -17,7 +17,7 @@ from nlctl.containers.states import State
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import ADDRESSES, WHOLE, Evidence, Finding, Remedy, Verdict, blocked, ok
 from nlctl.doctor.site import Site
-from nlctl.faults import fix
+from nlctl.faults import Fix, fix
 from nlctl.registry import Level
 from nlctl.ui import human_bytes
 
@@ -66,97 +66,58 @@ def _life(one: Housed) -> Iterator[Finding]:
     state = one.state
     see = fix("see its last words", "nlctl", "logs", one.part, "--tail", "50")
     more = fix("give workers more", "nlctl", "up", "--backend", "docker", "--memory", "4gb")
-    evidence = _facts(state)
-    most = f" of {human_bytes(state.memory_bytes)}" if state.memory_bytes else ""
-    again = _as_recorded(one)
+    memory = f"its memory{f' of {human_bytes(state.memory_bytes)}' if state.memory_bytes else ''} was used up"
+    again = Remedy("containers", (one.part,)), Remedy("start_parts")
     if _falls(state) and (cause := _known_cause(one)):
         yield blocked(cause)
     elif state.oom_killed and _is_down(state):
-        yield Finding(
-            Verdict.FAILED,
-            f"the kernel killed {one.part}: its memory{most} was used up",
-            "what it ran is lost; the engine starts it again, and it will most likely be killed again",
-            (Evidence("OOMKilled", "true", "State.OOMKilled"), *evidence),
-            (more, see),
-            remedies=again,
-        )
+        because = "what it ran is lost; the engine starts it again, and it will most likely be killed again"
+        yield _trouble(one, f"was killed by the kernel: {memory}", because, (more, see), again)
     elif state.status == "paused":
-        yield Finding(
-            Verdict.FAILED,
-            f"{one.part} is paused",
-            "its processes are there, and stand still until somebody lets them go on",
-            evidence,
-            (fix(f"let it go on: docker unpause {state.name}"),),
-            remedies=again,
-        )
+        because = "its processes are there, and stand still until somebody lets them go on"
+        yield _trouble(one, "is paused", because, (fix(f"let it go on: docker unpause {state.name}"),), again)
     elif not state.running:
-        yield Finding(
-            Verdict.FAILED,
-            f"{one.part} does not run: {state.last_exit or state.status}",
-            "",
-            evidence,
-            (see, fix("start it", "nlctl", "up")),
-            remedies=again,
-        )
+        start = fix("start it", "nlctl", "up")
+        yield _trouble(one, f"does not run: {state.last_exit or state.status}", "", (see, start), again)
     elif _falls(state):
-        yield Finding(
-            Verdict.FAILED,
-            f"{one.part} starts again and again: {state.restarts} times so far",
-            "the engine starts what ends; that it ends is the trouble",
-            evidence,
-            (see,),
-            remedies=again,
-        )
+        because = "the engine starts what ends; that it ends is the trouble"
+        yield _trouble(one, f"starts again and again: {state.restarts} times so far", because, (see,), again)
     else:
         if state.restarts >= _OFTEN:
-            yield Finding(
-                Verdict.WARNING,
-                f"{one.part} was started again {state.restarts} times",
-                "what it ran is lost each time, and it will most likely end again",
-                evidence,
-                (see,),
-            )
+            because = "what it ran is lost each time, and it will most likely end again"
+            found = _trouble(one, f"was started again {state.restarts} times", because, (see,))
+            yield replace(found, verdict=Verdict.WARNING)
         if one.killed or state.oom_killed:
-            yield Finding(
-                Verdict.WARNING,
-                f"the kernel killed processes in {one.part}: its memory{most} was used up",
-                "an action that needs more than its worker may use is killed, and with it what the kernel finds "
-                "largest",
-                (Evidence("oom_kill", f"{one.killed} since it started", f"cgroup of {one.part}"), *evidence),
-                (more, see),
-                remedies=(Remedy("containers", (one.part,)),),
-            )
+            because = "what the kernel kills is the largest: an action that needs more than its worker may use"
+            found = _trouble(one, f"lost processes to the kernel: {memory}", because, (more, see), again[:1])
+            yield replace(found, verdict=Verdict.WARNING)
 
 
 def _unhealthy(one: Housed) -> Finding:
-    return Finding(
-        Verdict.FAILED,
-        f"{one.part} runs, and its health check fails",
-        "",
-        (Evidence("health", str(one.state.health), "State.Health"), *_facts(one.state)),
-        (
-            fix("see its last words", "nlctl", "logs", one.part, "--tail", "50"),
-            fix("start it anew", "nlctl", "restart", one.part),
-        ),
-        remedies=(Remedy("containers", (one.part,)), Remedy("restart_parts", (one.part,))),
-    )
+    see = fix("see its last words", "nlctl", "logs", one.part, "--tail", "50")
+    again = fix("start it anew", "nlctl", "restart", one.part)
+    remedies = Remedy("containers", (one.part,)), Remedy("restart_parts", (one.part,))
+    return _trouble(one, "runs, and its health check fails", "", (see, again), remedies)
 
 
-def _facts(state: State) -> tuple[Evidence, ...]:
-    return (
+def _trouble(
+    one: Housed, what: str, because: str, fixes: tuple[Fix, ...], remedies: tuple[Remedy, ...] = ()
+) -> Finding:
+    state = one.state
+    limit = human_bytes(state.memory_bytes) if state.memory_bytes else "no limit"
+    evidence = (
         Evidence("status", state.status, "State.Status"),
-        Evidence("last exit", state.last_exit or "none", "State.ExitCode"),
+        Evidence("health", state.health or "no check", "State.Health"),
+        Evidence("last exit", state.last_exit or "none", "State.ExitCode, State.OOMKilled"),
         Evidence("restarts", str(state.restarts), "RestartCount"),
-        Evidence("memory", human_bytes(state.memory_bytes) if state.memory_bytes else "no limit", "HostConfig.Memory"),
+        Evidence("memory", limit, "HostConfig.Memory"),
+        Evidence("oom_kill", f"{one.killed} since it started", f"cgroup of {one.part}"),
     )
+    return Finding(Verdict.FAILED, f"{one.part} {what}", because, evidence, fixes, remedies=remedies)
 
 
 def _is_down(state: State) -> bool:
     return state.status != "running" or _falls(state)
-
-
-def _as_recorded(one: Housed) -> tuple[Remedy, ...]:
-    return Remedy("containers", (one.part,)), Remedy("start_parts")
 
 
 def _falls(state: State) -> bool:
