@@ -327,7 +327,7 @@ class Session:
     def become(self, *words: str) -> NoReturn:
         """Go on as another command of ours, in this very process."""
         self.ui.flush()
-        os.execv(sys.executable, [sys.executable, "-m", "nlctl", *words])  # noqa: S606 - our own program
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "nlctl", *words])  # noqa: S606 - our own program
 
     def wait_for(self, work: Coroutine[Any, Any, T]) -> T:
         """Run this coroutine to its end."""

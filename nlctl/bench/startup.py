@@ -68,7 +68,7 @@ def _server(data: Path) -> tuple[list[str], Mapping[str, str]]:
     data.mkdir(exist_ok=True)
     config = data / "cas.json5"
     config.write_text(template("cas.json5"), encoding="utf-8")
-    command = [sys.executable, "-m", "nlserver", str(config)]
+    command = [sys.executable, "-P", "-m", "nlserver", str(config)]
     return command, {"DATA": str(data), "CAS_LISTEN": "127.0.0.1:0"}
 
 
@@ -96,7 +96,7 @@ def _running(command: list[str], environment: Mapping[str, str]) -> Iterator[str
 def _ups(folder: Path, rounds: int) -> list[float]:
     """Seconds that `nlctl up` takes; the first time, which makes the folders, is not counted."""
     environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
-    nlctl = [sys.executable, "-m", "nlctl", "-q"]
+    nlctl = [sys.executable, "-P", "-m", "nlctl", "-q"]
     took = []
     try:
         for _ in range(rounds + 1):

@@ -19,7 +19,8 @@ from nlctl.launch.process import children, end, proportional_bytes, usage
 from nlctl.launch.roster import Wanted
 
 _SOCKET: Final = "supervisor.sock"
-_SUPERVISOR: Final = ("-m", "nlctl.launch.supervisor")
+# Without -P files of the folder where somebody says `nlctl up` would be taken for our modules.
+_SUPERVISOR: Final = ("-P", "-m", "nlctl.launch.supervisor")
 _ANSWER_SECONDS: Final = 15.0
 _START_SECONDS: Final = 60.0
 """A supervisor that was just started imports the engine first, which takes long on a machine that is overloaded."""
