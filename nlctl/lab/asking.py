@@ -70,7 +70,7 @@ def ask(injection: Injection, asked: Sequence[Question]) -> Answer:
     cause = what = ""
     for one in asked:
         ran = subprocess.run(
-            [sys.executable, "-m", "nlctl", *one.command[1:], "-o", "json"],
+            [sys.executable, "-P", "-m", "nlctl", *one.command[1:], "-o", "json"],
             env={**os.environ, **one.environment},
             cwd=one.folder or None,
             capture_output=True,

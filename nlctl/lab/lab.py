@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "lab"
 SHAPE: Final = Asked(workers=2, cas_size="2gb", cas_processes=1, base_port="auto")
+_RESULT: Final = "lab"
 _GRACE_SECONDS: Final = 5.0
 _WAIT_SECONDS: Final = 180.0
 _LOOK_SECONDS: Final = 0.02
@@ -293,7 +294,7 @@ class Lab:
         """Start a process of `stand_in`; what it says once it serves. Raises Fault DENIED with why it may not."""
         with open(self.ledger.log("stand-in"), "ab") as log:
             started = subprocess.Popen(
-                [sys.executable, "-m", "nlctl.lab.stand_in", *words],
+                [sys.executable, "-P", "-m", "nlctl.lab.stand_in", *words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -411,6 +412,15 @@ class Lab:
                 await remote.run(command, platform={AIM: worker})
 
         self._session.wait_for(perform())
+
+    def measure(self, url: str) -> None:
+        """Keep a result of a short benchmark of this server."""
+        from nlctl.bench.shelf import Shelf
+
+        self.leave(Shelf(self._session.state).path(_RESULT))
+        measuring = ("--quiet", "--endpoint", url, "bench", "cas", "--line", "find-100", "--save", _RESULT)
+        command = [sys.executable, "-P", "-m", "nlctl", *measuring]
+        subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
 
     def blob(self, digest: Digest) -> Path:
         """The file in which the CAS keeps it."""

@@ -8,7 +8,6 @@ from typing import Final
 UNCAUSED: Final[Mapping[str, str]] = {
     "NLD-WRK-05": "it takes a second release of nlctl beside this one",
     "NLD-SHR-02": "it is no fault: of the lab, whose workers share a directory, it is told while all is well",
-    "NLD-PERF-01": "a measurement beyond chance takes a machine on which nothing else runs",
     "NLD-QUE-02 failed": "WEDGED: the scheduler would have to leave an action alone which a worker has room for",
     "NLD-QUE-04 failed": "the scheduler would have to keep an action of a worker that is gone: it queues it again",
 }

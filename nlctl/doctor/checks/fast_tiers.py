@@ -30,7 +30,7 @@ _MUCH: Final = 0.5
 _GUIDE_BYTES: Final = 50_000_000_000
 """What NativeLink's multi-worker guide gives a fast tier when the CAS has too much to do."""
 
-Address = tuple[str, int]
+_Address = tuple[str, int]
 
 
 class Tier(NamedTuple):
@@ -58,12 +58,8 @@ async def _tiers(site: Site) -> Tiers:
     sockets = await site.nearby()
     found = await asyncio.to_thread(layers.layers, sockets)
     cas = await asyncio.to_thread(_addresses, str(site.target.cas))
-    fast = [one for one in found if one.path.endswith(FAST) and "content_path" in one.facts]
-    if site.target.cluster is None:
-        fast = await asyncio.to_thread(lambda: [one for one in fast if _leads_to(cas, one, found)])
-    groups: dict[str, list[Layer]] = {}
-    for one in fast:
-        groups.setdefault(one.facts["content_path"], []).append(one)
+    # The parts of a cluster that runs here belong together, whatever they call each other.
+    groups = await asyncio.to_thread(_groups, found, cas if site.target.cluster is None else None)
     if not groups:
         raise NotHere("no worker of this machine has a fast tier in front of this CAS")
     since = await evictions_since(site) if site.target.cluster else {}
@@ -72,18 +68,28 @@ async def _tiers(site: Site) -> Tiers:
         part = users[0].part
         return _tier(sockets[part], users, since.get(part, time.time() - _HOUR_SECONDS))
 
-    tiers = await asyncio.gather(*(asyncio.to_thread(tier, users) for users in groups.values()))
+    tiers = await asyncio.gather(*(asyncio.to_thread(tier, users) for users in groups))
     return Tiers(tiers, await asyncio.to_thread(_sent, sockets, {port for _, port in cas}))
 
 
-def _leads_to(cas: Set[Address], fast: Layer, found: Sequence[Layer]) -> bool:
+def _groups(found: Sequence[Layer], cas: Set[_Address] | None) -> Sequence[Sequence[Layer]]:
+    """The fast tiers, of servers that we did not start those in front of this CAS; those of one directory together."""
+    groups: dict[str, list[Layer]] = {}
+    for one in found:
+        folder = one.facts.get("content_path")
+        if folder and one.path.endswith(FAST) and (cas is None or _leads_to(cas, one, found)):
+            groups.setdefault(folder, []).append(one)
+    return list(groups.values())
+
+
+def _leads_to(cas: Set[_Address], fast: Layer, found: Sequence[Layer]) -> bool:
     """Whether the slow tier beside this fast one is, or is made of, that CAS."""
     slow = f"{fast.path.removesuffix(FAST)}/slow"
     below = [one for one in found if one.part == fast.part and f"{one.path}/".startswith(f"{slow}/")]
     return any(_addresses(url) & cas for one in below for url in one.facts.get("endpoints", "").split(", "))
 
 
-def _addresses(url: str) -> Set[Address]:
+def _addresses(url: str) -> Set[_Address]:
     """Those of its host; none where the host has none."""
     with suppress(OSError, ValueError):
         way = urlsplit(url)
@@ -99,7 +105,7 @@ def _tier(asked: str, users: Sequence[Layer], begin: float) -> Tier:
     times: Counter[str] = Counter()
     again = again_bytes = 0
     since = Timestamp(seconds=int(begin))
-    with Admin(str(asked)) as admin:
+    with Admin(asked) as admin:
         for page in admin.stream("ListEvictions", admin_pb2.ListEvictionsRequest(store=first.path, since=since)):
             for one in page.evictions:
                 if times[one.key]:
@@ -116,7 +122,7 @@ def _sent(sockets: Mapping[str, str], ports: Set[int]) -> int | None:
 
     for path in sockets.values():
         with suppress(Error):
-            said = part(str(path))
+            said = part(path)
             if any(one.rpartition(":")[2] in map(str, ports) for one in said.listeners):
                 return said.sent_bytes
     return None

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from nlctl.admin import PartFacts
 from nlctl.doctor.check import Check, NotHere
+from nlctl.doctor.checks.parts import IN_ORDER
 from nlctl.doctor.finding import Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Site
 from nlctl.faults import fix
@@ -24,8 +25,6 @@ OLD_SECONDS: Final = 10.0
 """How long an entry must have been lying there when the doctor came: workers were idle later, so nobody needs it."""
 _LATELY_MS: Final = 600_000
 _MANY_RESTARTS: Final = 3
-_IN_ORDER: Final = (None, "", "exit 0", "exit 143", "signal 15")
-"""How a part ends that was asked to."""
 _SPARE: Final = ".spare-"
 _SHOWN: Final = 5
 
@@ -182,7 +181,7 @@ async def _reports(site: Site) -> Sequence[Report]:
 
 def judge_restarts(reports: Sequence[Report]) -> Iterable[Finding]:
     """Whether parts that run now ended by themselves lately."""
-    lately = [one for one in reports if one.last_exit not in _IN_ORDER and one.since_ms < _LATELY_MS]
+    lately = [one for one in reports if one.last_exit not in IN_ORDER and one.since_ms < _LATELY_MS]
     often = [one for one in lately if one.restarts >= _MANY_RESTARTS]
     found = [
         Finding(

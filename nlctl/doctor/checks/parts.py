@@ -26,6 +26,8 @@ _LEAST_MEMORY: Final = 0.05
 _KILLS: Final = "the kernel kills the largest process when there is none: a build's, or a worker"
 _BAD_CONFIG: Final = "exit 13"
 _KILLED: Final = "signal 9"
+IN_ORDER: Final = (None, "", "exit 0", "exit 143", "signal 15")
+"""How a part ends that was asked to."""
 
 
 class Parts(NamedTuple):
@@ -40,8 +42,9 @@ class Parts(NamedTuple):
 
 
 def is_down(report: Report) -> bool:
-    """Whether a part serves nobody and will not by itself in a moment."""
-    return report.state != "ready" and not (report.state == "starting" and report.since_ms < _STARTING_MS)
+    """Whether a part serves nobody and will not by itself in a moment, as one that ended by itself may not."""
+    begins = report.state == "starting" and report.since_ms < _STARTING_MS and report.last_exit in IN_ORDER
+    return report.state != "ready" and not begins
 
 
 async def _parts(site: Site) -> Parts:

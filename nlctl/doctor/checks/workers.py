@@ -89,20 +89,24 @@ async def _losses(site: Site) -> Mapping[str, int]:
     socket = (await site.sockets()).get("scheduler")
     if socket is None:
         raise NotHere("the scheduler does not run")
-    lost = await asyncio.to_thread(_counted, str(socket), time.time() - _WINDOW_SECONDS)
+    now = time.time()
     # A process that ended takes its worker with it, and that is told of the process.
-    ended = {one.name: one.restarts for one in await site.reports()}
-    return {name: count - ended.get(name, 0) for name, count in lost.items()}
+    began = {one.name: now - one.since_ms / 1000 for one in await site.reports()}
+    return await asyncio.to_thread(_counted, socket, now - _WINDOW_SECONDS, began)
 
 
-def _counted(socket: str, since: float) -> Mapping[str, int]:
+def _counted(socket: str, since: float, began: Mapping[str, float]) -> Mapping[str, int]:
+    """Since then, and since the present process of each worker began to serve."""
     from nlserver.proto import admin_pb2
 
     with Admin(socket) as admin:
         events = admin.stream("WatchEvents", admin_pb2.WatchEventsRequest(level="info"))
-        recent = [one for one in events if one.event == _LEFT and one.when.seconds >= since]
-        lost = [one.facts["worker_id"] for one in recent if one.facts["reason"] != _IN_ORDER]
-    return Counter(map(worker_name, lost))
+        lost = [
+            (worker_name(one.facts["worker_id"]), one.when.seconds)
+            for one in events
+            if one.event == _LEFT and one.facts["reason"] != _IN_ORDER
+        ]
+    return Counter(name for name, when in lost if when >= max(since, began.get(name, 0.0)))
 
 
 def judge_losses(counts: Mapping[str, int]) -> Iterable[Finding]:

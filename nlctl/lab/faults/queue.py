@@ -16,7 +16,7 @@ from nlctl.worker_ids import worker_name
 
 _LOSSES: Final = 3
 _FOR_EVER: Final = ("/bin/sleep", "infinity")
-_DAYS: Final = 1_000_000
+_LONG_SECONDS: Final = 1_000_000
 _SHORT_SECONDS: Final = 1
 
 
@@ -35,7 +35,7 @@ def _busy(lab: Lab) -> Clue:
     workers = admin.workers(lab.admin)
     [cpus] = workers[0].properties["cpu_count"]
     for number, _ in enumerate(workers):
-        lab.ask_for(f"cpu_count={cpus}", "/bin/sleep", str(_DAYS + number), stage="executing", count=number + 1)
+        lab.ask_for(f"cpu_count={cpus}", "/bin/sleep", str(_LONG_SECONDS + number), stage="executing", count=number + 1)
     lab.ask_for(f"cpu_count={cpus}", *_FOR_EVER)
     lab.until(lambda: _age(lab, "queued") > _SHORT_SECONDS, "it waits for a while")
     return Clue(options=("--waits", f"{_SHORT_SECONDS}s"))

@@ -80,12 +80,8 @@ def _filled(lab: Lab) -> None:
 
 def _emptied(lab: Lab) -> None:
     """Workers used these blobs, and the CAS said that it has them."""
-    tier = f"{lab.ledger.data}/{secrets.token_hex(4)}/"
-    for part in ("worker-1", "worker-2"):
-        lab.edit(part, f"{lab.ledger.data}/workers/", tier)
     lab.remember_presence()
-    lab.apply()
-    lab.registered()
+    _renew_tier(lab, "2gb")
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, str(number)) for number in range(_BLOBS)]
         for file in files:
@@ -99,18 +95,23 @@ def _emptied(lab: Lab) -> None:
 
 def _thrashing(lab: Lab) -> None:
     """Two actions in turn, whose inputs fit into the fast tier one at a time."""
-    tier = f"{lab.ledger.data}/{secrets.token_hex(4)}/"
-    for part in ("worker-1", "worker-2"):
-        lab.edit(part, f"{lab.ledger.data}/workers/", tier)
-        lab.edit(part, 'max_bytes: "2gb"', f'max_bytes: "{_TIER_MIB}mb"')
-    lab.apply()
-    lab.registered()
+    _renew_tier(lab, f"{_TIER_MIB}mb")
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         folders = [Path(one), Path(other)]
         for folder in folders:
             for number in range(_TIER_MIB * 3 // 4):
                 (folder / str(number)).write_bytes(secrets.token_bytes(_MIB))
         lab.run_each((("/bin/echo", str(turn)), folder) for turn in range(_TURNS) for folder in folders)
+
+
+def _renew_tier(lab: Lab, max_bytes: str) -> None:
+    """Let the workers begin with nothing in a fast tier of this size."""
+    tier = f"{lab.ledger.data}/{secrets.token_hex(4)}/"
+    for part in ("worker-1", "worker-2"):
+        lab.edit(part, f"{lab.ledger.data}/workers/", tier)
+        lab.edit(part, 'max_bytes: "2gb"', f'max_bytes: "{max_bytes}"')
+    lab.apply()
+    lab.registered()
 
 
 def _instead(lab: Lab, *names: str) -> None:

@@ -31,13 +31,14 @@ def _killed(times: int) -> Callable[[Lab], None]:
 
 def _dying(times: int, lab: Lab) -> None:
     for _ in range(times):
+        seat = lab.seat("worker-2")
         tell(lab.process("worker-2"), signal.SIGKILL)
-        lab.until(partial(_runs_again, lab), "worker-2 is back")
+        lab.until(partial(_runs_again, lab, seat), "worker-2 is back")
 
 
-def _runs_again(lab: Lab) -> bool:
+def _runs_again(lab: Lab, before: str) -> bool:
     lab.apply()
-    return bool(lab.seat("worker-2"))
+    return lab.seat("worker-2") not in ("", before)
 
 
 def _flapping(lab: Lab) -> None:

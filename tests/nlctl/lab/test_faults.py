@@ -21,11 +21,14 @@ from tests.nlctl.conftest import LIMIT, Cli, until
 from tests.nlctl.documents import valid
 
 pytestmark = pytest.mark.slow
+MEASURED = "slow-way"
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     made = Cli(tmp_path_factory.mktemp("lab"))
+    # What lies where a command is given is none of ours.
+    (made.home / "nlserver.py").write_text("raise SystemExit('this file is not meant')")
     made("lab", "start", "--wait-timeout", f"{LIMIT}s")
     yield made
     made("lab", "stop", code=None)
@@ -79,7 +82,24 @@ OF_THE_PAST = (
 action ended, and a worker that runs again goes on without its directory."""
 
 
-@pytest.mark.parametrize("name", [name for name, one in every().items() if one.backend == PROCESS])
+def test_a_loss_of_speed_is_named_where_the_machine_is_quiet_enough_to_measure_it(lab: Cli) -> None:
+    """Where much else runs the doctor says that it cannot tell, and that nothing is wrong."""
+    fault = every()[MEASURED]
+    wanted = {(fault.check, str(fault.status))}, None
+
+    def named() -> bool:
+        broken = valid(lab("lab", "break", MEASURED, "-o", "json").document)["item"]
+        try:
+            said = answers(lab, broken["ask"], fault)
+        finally:
+            lab("lab", "restore")
+        assert said in (wanted, (set(), None))
+        return said == wanted
+
+    until(named, 4 * LIMIT)
+
+
+@pytest.mark.parametrize("name", [name for name, one in every().items() if one.backend == PROCESS and name != MEASURED])
 def test_the_doctor_names_each_fault_and_nothing_else_and_mends_what_it_can(lab: Cli, name: str) -> None:
     """Statements 44 to 46."""
     fault = every()[name]
@@ -117,6 +137,6 @@ def test_a_tour_breaks_looks_and_restores(lab: Cli) -> None:
 def test_in_the_end_the_lab_is_whole(lab: Cli) -> None:
     """Statement 45."""
     shares = Injection("", "", "", lambda _: None, "NLD-SHR-02", Verdict.INFO)
-    asked = [{"command": ["nlctl", "-C", "lab", "doctor"], "environment": {}, "folder": None}]
+    asked: list[dict[str, Any]] = [{"command": ["nlctl", "-C", "lab", "doctor"], "environment": {}, "folder": None}]
     assert answers(lab, asked, shares) == ({("NLD-SHR-02", "info")}, None)
     assert valid(lab("lab", "start", "-o", "json").document)["item"]["broken"] is None
