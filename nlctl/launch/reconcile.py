@@ -175,7 +175,7 @@ def plan(ledger: Ledger, asked: Asked, reports: Sequence[Report] | None) -> Plan
         chosen,
         ledger.data,
         isa(),
-        _cas_processes(asked, record),
+        1 if containers and containers.foreign else _cas_processes(asked, record),
         _offers(asked, record, workers),
         tuple(dict.fromkeys([*(record.knows if record else ()), *asked.offers])),
         containers.inside if containers else None,
