@@ -62,13 +62,11 @@ def _containers(ledger: Ledger, backend: str, image: str) -> Containers | None:
     from nlctl.launch.containers import DEFAULT_IMAGE, Containers
 
     record = ledger.load()
-    kind = backends.DOCKER if record is not None and record.containers else backends.PROCESS
-    wanted = backend or (kind if record is not None or not image else backends.DOCKER)
-    if wanted not in backends.NAMES:
-        raise Fault(USAGE, f"there is no backend {wanted!r}", fixes=[fix(f"choose {' or '.join(backends.NAMES)}")])
-    if record is not None and wanted != kind:
+    before = record.containers if record is not None else None
+    kind = backend or (backends.DOCKER if before or image else backends.PROCESS)
+    if kind not in backends.NAMES:
+        raise Fault(USAGE, f"there is no backend {kind!r}", fixes=[fix(f"choose {' or '.join(backends.NAMES)}")])
+    if record is not None and (kind == backends.DOCKER) != (before is not None):
         stop = fix("stop it first", "nlctl", "lab", "stop", "--name", ledger.name)
-        raise Fault(USAGE, f"lab {ledger.name!r} runs with the backend {kind}", fixes=[stop])
-    if record is not None:
-        return record.containers
-    return Containers(image or DEFAULT_IMAGE) if wanted == backends.DOCKER else None
+        raise Fault(USAGE, f"lab {ledger.name!r} does not run with the backend {kind}", fixes=[stop])
+    return before or (Containers(image or DEFAULT_IMAGE) if kind == backends.DOCKER else None)

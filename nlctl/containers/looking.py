@@ -39,7 +39,7 @@ shift
 sed -n 's/^oom_kill /killed /p' /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control 2>/dev/null
 command -v getent >/dev/null || exit 0
 # Where no server of names is reached, a wrong name would take a minute.
-export RES_OPTIONS='timeout:2 attempts:2'
+export RES_OPTIONS='timeout:1 attempts:2'
 while [ $# -gt 0 ]; do
     if getent hosts "$1" >/dev/null; then echo "host known $1"; else echo "host unknown $1"; shift 2; continue; fi
     if command -v bash >/dev/null && ! timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null; then

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 Body = dict[str, Any]
 _GRACE_SECONDS: Final = 5.0
-_VERSION: Final = "org.opencontainers.image.version"
+VERSION: Final = "org.opencontainers.image.version"
+"""The label of an image, which a container has from it."""
 
 
 class Bench:
@@ -70,7 +71,7 @@ class Bench:
         """The image of a part, labelled as another version; what it is called."""
         facts = self._backend.made(part)
         assert facts is not None
-        text = f"FROM {facts['Image']}\nLABEL {_VERSION}={version}\n"
+        text = f"FROM {facts['Image']}\nLABEL {VERSION}={version}\n"
 
         def build(tag: str) -> None:
             for _ in self._backend.engine.build(fileobj=io.BytesIO(text.encode()), tag=tag, rm=True):
@@ -96,11 +97,6 @@ class Bench:
         facts = self._backend.made(part)
         assert facts is not None
         return str(facts["Id"])
-
-
-def of_no_version(body: Body) -> None:
-    """Let a container have the version of its image, not that of the image before."""
-    body["Labels"].pop(_VERSION, None)
 
 
 def mounted(body: Body, target: str) -> Body:

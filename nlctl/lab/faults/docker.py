@@ -7,7 +7,7 @@ from typing import Final
 
 from nlctl.containers.files import Entry
 from nlctl.doctor.finding import Verdict
-from nlctl.lab.containers import Bench, Body, mounted, of_no_version
+from nlctl.lab.containers import VERSION, Bench, Body, mounted
 from nlctl.lab.injection import Injection
 from nlctl.lab.lab import Lab
 from nlctl.launch.containers import ANYWHERE, DATA
@@ -142,7 +142,7 @@ def _older(lab: Lab) -> None:
 
     def with_it(body: Body) -> None:
         body["Image"] = image
-        of_no_version(body)
+        body["Labels"].pop(VERSION, None)
 
     bench.remake("worker-2", with_it)
     lab.registered()
