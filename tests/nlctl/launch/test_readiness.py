@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -9,8 +10,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from docker import APIClient
 
-from nlctl.launch.readiness import serves
+from nlctl.containers.states import State
+from nlctl.launch.ledger import Ledger
+from nlctl.launch.readiness import Readiness, serves
 from tests.nlctl import elsewhere
 
 HOST = "127.0.0.1"
@@ -60,3 +64,22 @@ def test_a_port_that_is_open_before_anybody_listens_behind_it_is_not(tmp_path: P
         assert not serves(HOST, port)
         thread.join()
     assert not serves(HOST, port)
+
+
+@pytest.mark.parametrize(
+    ("said_at", "ready"), [(1_000.0, False), (1_999.0, False), (2_004.9, True), (2_006.0, True)], ids=str
+)
+def test_a_part_of_ours_is_ready_by_what_it_said_since_its_last_run_ended(
+    tmp_path: Path, said_at: float, ready: bool
+) -> None:
+    """A busy engine tells its start, here at 2,005, later than the part says that it serves."""
+    ledger = Ledger(tmp_path / "dev")
+    file = ledger.run / "cas/ready"
+    file.parent.mkdir(parents=True)
+    file.write_text("READY=1\n")
+    os.utime(file, (said_at, said_at))
+    state = State(
+        *("id", "nlctl-dev-cas", "cas", "running", 7, 0, False, 1, 2_005.0, 2_000.0, "sha256:1", "nlctl:1"),
+        announces=True,
+    )
+    assert Readiness(ledger, remote=False).ready(APIClient("tcp://127.0.0.1:1", version="1.41"), state, None) is ready
