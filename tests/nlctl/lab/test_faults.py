@@ -135,7 +135,7 @@ def test_a_tour_breaks_looks_and_restores(lab: Cli) -> None:
 
 
 def test_in_the_end_the_lab_is_whole(lab: Cli) -> None:
-    """Statement 45."""
+    """Statements 45 and 49: that workers share a fast directory is told by NLD-SHR-02, and no warning."""
     shares = Injection("", "", "", lambda _: None, "NLD-SHR-02", Verdict.INFO)
     asked: list[dict[str, Any]] = [{"command": ["nlctl", "-C", "lab", "doctor"], "environment": {}, "folder": None}]
     assert answers(lab, asked, shares) == ({("NLD-SHR-02", "info")}, None)
