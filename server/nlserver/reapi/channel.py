@@ -36,6 +36,7 @@ _FRAME_BYTES: Final = 1 << 20
 _DOWN_SECONDS: Final = 1.0
 _SOONEST_RECONNECT_MS: Final = 100
 _LATEST_RECONNECT_MS: Final = 5_000
+_NAME_IS_GOOD_MS: Final = 1_000
 _END: Final[object] = grpc.aio.EOF  # type: ignore[attr-defined]
 _DETAILS: Final = "grpc-status-details-bin"
 
@@ -390,6 +391,8 @@ def _options(endpoint: EndpointSpec) -> list[tuple[str, Any]]:
         ("grpc.min_reconnect_backoff_ms", endpoint.connect_timeout_s * 1000),
         ("grpc.initial_reconnect_backoff_ms", _SOONEST_RECONNECT_MS),
         ("grpc.max_reconnect_backoff_ms", _LATEST_RECONNECT_MS),
+        # A container that is made anew has another address; gRPC would look for it after half a minute.
+        ("grpc.dns_min_time_between_resolutions_ms", _NAME_IS_GOOD_MS),
         # Proxies of the environment are for web browsers.
         ("grpc.enable_http_proxy", 0),
         # Otherwise several connections to one address would be one.
