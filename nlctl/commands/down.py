@@ -41,7 +41,7 @@ def command(
     Data, configs and logs stay until --wipe.
     """
     session: Session = ctx.obj
-    names = known(session.state) if every else [session.cluster(name).name]
+    names = _ours(session) if every else [session.cluster(name).name]
     limit = seconds(grace)
     if dry_run:
         return _would(session, names, wipe=wipe)
@@ -50,6 +50,12 @@ def command(
     done = [_one(session, session.ledger(one), limit, wipe=wipe, drain=drain) for one in names]
     _tell(session, done, wipe=wipe)
     return Exit.OK
+
+
+def _ours(session: Session) -> list[str]:
+    """Every cluster that nlctl runs; those of Compose are ended by Compose."""
+    records = {name: session.ledger(name).load() for name in known(session.state)}
+    return [name for name, record in records.items() if record is None or not record.project]
 
 
 def _would(session: Session, names: list[str], *, wipe: bool) -> int:

@@ -237,6 +237,7 @@ def expect_ours(cluster: str, project: str, workers: int | None = None) -> None:
             fixes=[
                 fix(f"scale it there: {there} up --detach --scale worker={5 if workers is None else workers}"),
                 fix(f"end it there: {there} down"),
+                fix("or only forget it here", "nlctl", "context", "rm", cluster),
             ],
         )
 

@@ -52,6 +52,11 @@ class Record:
     templates: str | None = None
     containers: Containers | None = None
 
+    @property
+    def project(self) -> str:
+        """The project of Compose that runs it; "" for what nlctl runs."""
+        return self.containers.project if self.containers else ""
+
     def wish(self, data: Path) -> Wish:
         """The shape in which it was."""
         return Wish(

@@ -152,8 +152,8 @@ def plan(ledger: Ledger, asked: Asked, reports: Sequence[Report] | None) -> Plan
     Raises Fault PORT_TAKEN or EDITED_CONFIG, and UNSUPPORTED for what Compose runs.
     """
     record = ledger.load()
-    if record is not None and record.containers is not None:
-        expect_ours(ledger.name, record.containers.project, asked.workers)
+    if record is not None:
+        expect_ours(ledger.name, record.project, asked.workers)
     notes: list[str] = []
     before = record.ports if record else None
     containers = asked.containers or (record.containers if record else None)

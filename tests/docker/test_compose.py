@@ -98,3 +98,9 @@ def test_it_is_scaled_to_fewer_and_still_works(running: Project, user: Cli, shop
     user("-C", shop, "wait", "--for", "ready", "--timeout", "10m")
     assert valid(user("-C", shop, "status", "-o", "json").document)["item"]["workers"]["wanted"] == 2
     assert user("-C", "compose", "run", "--no-cache", "--", "echo", "still").out == "still\n"
+
+
+def test_it_is_forgotten_and_goes_on(running: Project, user: Cli, shop: str) -> None:
+    user("context", "rm", shop)
+    user("-C", shop, "ps", code=3)
+    assert len(running.containers("worker")) == 2

@@ -69,7 +69,7 @@ class Prints(NamedTuple):
 async def _prints(site: Site) -> Prints:
     from nlctl.launch.reconcile import Asked, plan
 
-    if (containers := site.record.containers) is not None and containers.project:
+    if site.record.project:
         raise NotHere("Compose gives these containers their configs")
     reports = await site.reports()
     planned = await asyncio.to_thread(plan, site.ledger, Asked(), reports)

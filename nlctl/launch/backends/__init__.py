@@ -35,7 +35,7 @@ def admin_of(ledger: Ledger, record: Record) -> str | None:
     """
     if record.containers is not None and record.containers.foreign:
         return None
-    if record.containers is None or not record.containers.project:
+    if not record.project:
         return record.ports.urls[2]
     from nlctl.launch.backend import answering
 

@@ -51,7 +51,7 @@ class Docker:
         self._site = site if not self._remote else Site(site.cluster, site.home, site.shared_run, USER)
         self._readiness = Readiness(ledger, remote=self._remote)
         record = ledger.load()
-        self._project = record.containers.project if record and record.containers else ""
+        self._project = record.project if record else ""
 
     @property
     def engine(self) -> APIClient:
