@@ -6,13 +6,16 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from nlserver.errors import Error
 from nlserver.reapi.digest import Digest, Function
 
 from nlctl.admin import Admin
 from nlctl.faults import NO_STORE, UNSUPPORTED, Fault, fix
+
+if TYPE_CHECKING:
+    from nlserver.proto import admin_pb2
 
 T = TypeVar("T")
 _LAYER_SECONDS: Final = 2.0
@@ -171,6 +174,18 @@ def entries(socket: str | Path, path: str, prefix: str, limit: int) -> list[Entr
     with Admin(str(socket)) as admin:
         pages = admin.stream("ListBlobs", request)
         return [Entry(one.key, one.size_bytes, _seconds(one.used)) for page in pages for one in page.blobs]
+
+
+def evictions(socket: str | Path, since: float, path: str = "") -> Iterator[admin_pb2.Eviction]:
+    """What the stores of a part gave up since then, or one layer of them did, oldest first. Raises Error."""
+    from google.protobuf.timestamp_pb2 import Timestamp
+    from nlserver.proto import admin_pb2
+
+    begin = Timestamp()
+    begin.FromNanoseconds(int(since * 1e9))
+    with Admin(str(socket)) as admin:
+        for page in admin.stream("ListEvictions", admin_pb2.ListEvictionsRequest(store=path, since=begin)):
+            yield from page.evictions
 
 
 def listed(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from nlctl import layers
-from nlctl.admin import Admin, part
+from nlctl.admin import part
 from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.checks.storage import evictions_since
 from nlctl.doctor.finding import LIMITS, Evidence, Finding, Remedy, Verdict, ok
@@ -97,20 +97,14 @@ def _addresses(url: str) -> Set[_Address]:
     return set()
 
 
-def _tier(asked: str, users: Sequence[Layer], begin: float) -> Tier:
-    from google.protobuf.timestamp_pb2 import Timestamp
-    from nlserver.proto import admin_pb2
-
+def _tier(asked: str, users: Sequence[Layer], since: float) -> Tier:
     first = users[0]
     times: Counter[str] = Counter()
     again = again_bytes = 0
-    since = Timestamp(seconds=int(begin))
-    with Admin(asked) as admin:
-        for page in admin.stream("ListEvictions", admin_pb2.ListEvictionsRequest(store=first.path, since=since)):
-            for one in page.evictions:
-                if times[one.key]:
-                    again, again_bytes = again + 1, again_bytes + one.size_bytes
-                times[one.key] += 1
+    for one in layers.evictions(asked, since, first.path):
+        if times[one.key]:
+            again, again_bytes = again + 1, again_bytes + one.size_bytes
+        times[one.key] += 1
     return Tier(
         [one.name for one in users], first.facts["content_path"], first.max_bytes, times.total(), again, again_bytes
     )

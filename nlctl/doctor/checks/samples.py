@@ -208,16 +208,10 @@ async def _turnovers(site: Site) -> Sequence[Turnover]:
 
 def _evicted(socket: str, since: float) -> dict[str, int]:
     """Bytes by the path of the layer that gave them up."""
-    from google.protobuf.timestamp_pb2 import Timestamp
-    from nlserver.proto import admin_pb2
-
     found: dict[str, int] = {}
-    request = admin_pb2.ListEvictionsRequest(since=Timestamp(seconds=int(since)))
-    with Admin(socket) as admin:
-        for page in admin.stream("ListEvictions", request):
-            for one in page.evictions:
-                if one.unused_seconds >= _HOUR_SECONDS:
-                    found[one.store] = found.get(one.store, 0) + one.size_bytes
+    for one in layers.evictions(socket, since):
+        if one.unused_seconds >= _HOUR_SECONDS:
+            found[one.store] = found.get(one.store, 0) + one.size_bytes
     return found
 
 

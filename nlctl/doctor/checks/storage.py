@@ -14,7 +14,7 @@ from nlctl.doctor.check import Check, NotHere
 from nlctl.doctor.finding import LIMITS, Evidence, Finding, Remedy, Verdict, ok
 from nlctl.doctor.site import Folder, Site
 from nlctl.faults import fix
-from nlctl.layers import FAST
+from nlctl.layers import FAST, evictions
 from nlctl.registry import Level
 
 _LEAST_FREE: Final = 0.02
@@ -171,19 +171,12 @@ async def _pressure(site: Site) -> Sequence[Pressure]:
 
 
 def _evicted(part: str, socket: str, since: float) -> list[Pressure]:
-    from google.protobuf.timestamp_pb2 import Timestamp
-    from nlserver.proto import admin_pb2
-
-    from nlctl.admin import Admin
-
     counts: dict[str, tuple[int, float]] = {}
-    request = admin_pb2.ListEvictionsRequest(since=Timestamp(seconds=int(since)))
-    with Admin(socket) as admin:
-        for page in admin.stream("ListEvictions", request):
-            # What a fast tier gives up is not lost: NLD-STO-07 tells what that costs.
-            for one in (one for one in page.evictions if not one.store.endswith(FAST)):
-                count, youngest = counts.get(one.store, (0, float("inf")))
-                counts[one.store] = count + 1, min(youngest, one.unused_seconds)
+    for one in evictions(socket, since):
+        # What a fast tier gives up is not lost: NLD-STO-07 tells what that costs.
+        if not one.store.endswith(FAST):
+            count, youngest = counts.get(one.store, (0, float("inf")))
+            counts[one.store] = count + 1, min(youngest, one.unused_seconds)
     return [Pressure(part, store, count, youngest) for store, (count, youngest) in counts.items()]
 
 
