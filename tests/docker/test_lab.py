@@ -58,6 +58,7 @@ def test_each_fault_is_named_and_nothing_else_and_is_mended(lab: Cli, name: str)
         done = fixed(lab)
         assert {one["check"] for one in done["mends"]} == {FAULTS[name].check}
         assert all(one["is_well"] for one in done["mends"])
+        assert {repair for one in done["mends"] for repair in one["repairs"]} == set(FAULTS[name].mended_by)
         assert done["left"] == []
     finally:
         assert restore(lab) == name

@@ -156,6 +156,7 @@ FAULTS: Final = (
         "other finds. The first error of those who write a Compose file.",
         _isolated,
         "NLD-DKR-03",
+        mended_by=("recorded", "containers"),
     ),
     Injection(
         "two-masters",
@@ -164,6 +165,7 @@ FAULTS: Final = (
         "keeps in its own memory, so each removes what the other still promises.",
         _foreign,
         "NLD-DKR-03",
+        mended_by=("containers",),
     ),
     Injection(
         "container-layer",
@@ -172,6 +174,7 @@ FAULTS: Final = (
         "it.",
         _layer,
         "NLD-DKR-02",
+        mended_by=("containers",),
     ),
     Injection(
         "unused-volume",
@@ -180,6 +183,7 @@ FAULTS: Final = (
         _unused,
         "NLD-DKR-02",
         Verdict.WARNING,
+        mended_by=("containers",),
     ),
     Injection(
         "temp-elsewhere",
@@ -188,6 +192,7 @@ FAULTS: Final = (
         "at each start.",
         _temp,
         "NLD-DKR-02",
+        mended_by=("containers",),
     ),
     Injection(
         "own-loopback",
@@ -195,6 +200,7 @@ FAULTS: Final = (
         "worker-2 calls its CAS at 127.0.0.1, as it did before it ran in a container.",
         _loopback,
         "NLD-DKR-04",
+        mended_by=("recorded", "containers"),
     ),
     Injection(
         "unknown-name",
@@ -202,6 +208,7 @@ FAULTS: Final = (
         "worker-2 calls its CAS by a name that no container on its network has.",
         _unknown,
         "NLD-DKR-04",
+        mended_by=("recorded", "containers"),
     ),
     Injection(
         "wrong-port",
@@ -209,6 +216,7 @@ FAULTS: Final = (
         "worker-2 calls the right container, at a port where nobody listens.",
         _closed,
         "NLD-DKR-04",
+        mended_by=("recorded", "containers"),
     ),
     Injection(
         "other-network",
@@ -216,6 +224,7 @@ FAULTS: Final = (
         "worker-2 was made on a network of its own, on which nobody has the names that it calls.",
         _apart,
         "NLD-DKR-04",
+        mended_by=("recorded", "containers"),
     ),
     Injection(
         "open-worker-port",
@@ -224,6 +233,7 @@ FAULTS: Final = (
         _open,
         "NLD-DKR-04",
         Verdict.WARNING,
+        mended_by=("containers",),
     ),
     Injection(
         "starved-worker",
@@ -231,6 +241,7 @@ FAULTS: Final = (
         f"worker-2 may use {_STARVED >> 20} MiB: the kernel kills it at each start.",
         _starved,
         "NLD-DKR-01",
+        mended_by=("containers", "start_parts"),
     ),
     Injection(
         "greedy-action",
@@ -239,6 +250,7 @@ FAULTS: Final = (
         _greedy,
         "NLD-DKR-01",
         Verdict.WARNING,
+        mended_by=("containers",),
     ),
     Injection(
         "restart-loop",
@@ -246,6 +258,7 @@ FAULTS: Final = (
         "worker-2 was made with an option that its server does not know.",
         _falling,
         "NLD-DKR-01",
+        mended_by=("containers", "start_parts"),
     ),
     Injection(
         "unhealthy",
@@ -253,6 +266,7 @@ FAULTS: Final = (
         "The health check of worker-2 asks at a socket that is not there.",
         _unhealthy,
         "NLD-DKR-01",
+        mended_by=("containers", "restart_parts"),
     ),
     Injection(
         "killed-container",
@@ -260,6 +274,7 @@ FAULTS: Final = (
         "Somebody killed worker-2: the engine does not start again what was ended by hand.",
         lambda lab: Bench(lab).kill("worker-2"),
         "NLD-DKR-01",
+        mended_by=("containers", "start_parts"),
     ),
     Injection(
         "paused-container",
@@ -267,6 +282,7 @@ FAULTS: Final = (
         "Somebody paused worker-2, and forgot it.",
         lambda lab: Bench(lab).pause("worker-2"),
         "NLD-DKR-01",
+        mended_by=("containers", "start_parts"),
     ),
     Injection(
         "removed-container",
@@ -274,6 +290,7 @@ FAULTS: Final = (
         "Somebody removed the container of worker-2.",
         lambda lab: Bench(lab).remove("worker-2"),
         "NLD-PRC-02",
+        mended_by=("start_parts",),
     ),
     Injection(
         "other-version",
@@ -282,5 +299,6 @@ FAULTS: Final = (
         _older,
         "NLD-DKR-05",
         Verdict.WARNING,
+        mended_by=("containers",),
     ),
 )
