@@ -158,8 +158,9 @@ async def evictions_since(site: Site) -> Mapping[str, float]:
 
     Not before the part started: what an earlier config made it evict says nothing of this one.
     """
+    reports = await site.reports()
     now = time.time()
-    return {one.name: now - min(_HOUR_SECONDS, one.since_ms / 1000) for one in await site.reports()}
+    return {one.name: now - min(_HOUR_SECONDS, one.since_ms / 1000) for one in reports}
 
 
 async def _pressure(site: Site) -> Sequence[Pressure]:
