@@ -74,7 +74,7 @@ def _broken(gathered: Gathered) -> Iterator[Advice]:
             "connections break now and then: something between cuts idle ones, or the server starts anew",
             (
                 fix("watch the way", "nlctl", "doctor", "net", "--every", "5s"),
-                fix("--grpc_keepalive_time=30s --remote_retries=5"),
+                fix("--grpc_keepalive_time=30s --remote_retries=10"),
             ),
         )
     late = {name: one.statuses["DEADLINE_EXCEEDED"] for name, one in gathered.calls.items()}

@@ -18,7 +18,8 @@ def options(server: Server) -> list[str]:
         *([f"--remote_instance_name={server.instance}"] if server.instance else []),
         *(f"{flag}={path}" for flag, path in files.items() if path and server.secure),
         "--remote_timeout=600",
-        "--remote_retries=5",
+        # With Bazel's pauses half a minute, in which a part that was killed is back; five times are three seconds.
+        "--remote_retries=10",
         # Otherwise Bazel up to 7 gives up a build whose scheduler was started again, in place of asking it once more.
         "--experimental_remote_execution_keepalive",
         "--jobs=50",

@@ -83,6 +83,12 @@ class Screen:
         return bool(data)
 
 
+def _at_terminal() -> None:
+    """Sit at the terminal, and listen to Ctrl-C though a shell may have started these tests in the background."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def on_terminal(cli: Cli, *words: str, columns: int = 80, lines: int = 24, **environment: str) -> Iterator[Screen]:
     """Run `nlctl` with these words on a terminal of this size."""
@@ -106,7 +112,7 @@ def on_terminal(cli: Cli, *words: str, columns: int = 80, lines: int = 24, **env
             **environment,
         },
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0) and None,
+        preexec_fn=_at_terminal,
     )
     # The descriptor of the other end stays open here, so that settings can be read after the process ended.
     screen = Screen(process, ours, columns, lines)
