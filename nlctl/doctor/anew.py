@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from nlserver.errors import Error
+
+from nlctl.admin import workers
 from nlctl.faults import CANARY_FAILED, NOT_READY, PART_FAILED, Fault
 from nlctl.launch import backends
 from nlctl.launch.restarting import Limits, Restart, on_disk
@@ -12,9 +17,12 @@ from nlctl.launch.wish import workers_of
 
 if TYPE_CHECKING:
     from nlctl.doctor.ground import Ground
+    from nlctl.launch.backend import Backend
 
 _LIMITS: Final = Limits(60.0, 60.0)
 _CANARY_SECONDS: Final = 30.0
+_REGISTERED_SECONDS: Final = 20.0
+_LOOK_SECONDS: Final = 0.05
 
 
 def rolling(ground: Ground, names: Sequence[str]) -> None:
@@ -32,15 +40,31 @@ def rolling(ground: Ground, names: Sequence[str]) -> None:
             if fault.kind is not CANARY_FAILED:
                 raise
             ground.ui.warn(f"{fault.message}: {fault.why}")
+    if len(workers_of(there)) < len(there):
+        _registered(ground, backend)
+
+
+def _registered(ground: Ground, backend: Backend) -> None:
+    """Wait until the scheduler, which may be a new one, has the workers that serve; the doctor tells who stays away."""
+    if (endpoint := backends.admin_of(ground.ledger, ground.record)) is None:
+        return
+    ground.ui.waiting("waiting for the workers to register")
+    wanted = set(workers_of([one.name for one in backend.reports() or () if one.state == "ready"]))
+    deadline = time.monotonic() + _REGISTERED_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(Error):
+            if {one.name for one in workers(endpoint)} >= wanted:
+                return
+        time.sleep(_LOOK_SECONDS)
 
 
 def proven(ground: Ground, names: Sequence[str]) -> None:
     """Wait until the workers among these run actions; one that does not is only told, as above."""
     from nlctl.launch.canary import prove
 
-    if workers := workers_of(names):
+    if those := workers_of(names):
         try:
-            prove(ground.record.ports, workers, _CANARY_SECONDS)
+            prove(ground.record.ports, those, _CANARY_SECONDS)
         except Fault as fault:
             ground.ui.warn(f"{fault.message}: {fault.why}" if fault.why else fault.message)
 
