@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 READY := .venv/.ready
+# Tests wait more than they compute.
+AT_ONCE := $(shell echo $$((2 * $$(nproc))))
 
 .PHONY: generate help setup up down test conformance test-real test-docker lint types fmt fuzz bench bench-bazel proto clean
 
@@ -24,7 +26,7 @@ down: $(READY) ## Stop that cluster; its data stays
 
 # The folder of the suite is named once more so that its table is printed: a conftest of a mere subfolder is read too late.
 test: $(READY) ## Run the tests that need nothing but Python
-	$(PYTHON) -m pytest -n auto --dist worksteal tests tests/conformance
+	$(PYTHON) -m pytest -n $(AT_ONCE) --dist worksteal tests tests/conformance
 
 conformance: $(READY) ## Run the conformance suite alone; ARGS="--target grpc://HOST:PORT" judges another server
 	$(PYTHON) -m pytest -n auto tests/conformance $(ARGS)

@@ -27,6 +27,7 @@ SECTIONS: Final[Mapping[str, Sequence[str]]] = {
     "cache": ("peers.py", "cas", "ac", "mix"),
     "execution": ("peers.py", "exec"),
     "cluster": ("proof.py",),
+    "containers": ("proof.py", "nlctl:tested"),
     "commands": ("commands.py",),
     "lookup": ("lookup.py",),
     "crowd": ("crowd.py",),
