@@ -68,6 +68,8 @@ fuzz: $(READY) ## Fuzz for longer: FUZZ_TIMES=N multiplies the number of example
 
 bench: $(READY) ## Measure everything, also peers, and write the figures into docs/performance.md
 	sh .ci/install-real-clients.sh
+	sh .ci/start-docker.sh
+	.venv/bin/nlctl image build --base nlctl-base --tag nlctl:tested
 	$(PYTHON) tests/bench/report.py $(SECTIONS)
 
 bench-bazel: $(READY) ## Measure one large Bazel build on our cluster and on casd, in turn (an hour, root)
