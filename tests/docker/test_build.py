@@ -28,12 +28,14 @@ CLUSTER = "nlctl-test-build"
 PARTS = ("scheduler", "cas", "worker-1")
 # Bazel asks again for as long as it takes a person to bring back what is gone; the engine is quicker.
 PATIENT = "--remote_retries=60"
-# Takes more memory than the container has, once, after it made the kernel prefer the others who live there.
-HOG = """mkdir /data/hogged 2>/dev/null && {
-    for one in /proc/[0-9]*; do echo 1000 > $$one/oom_score_adj; done
+# Takes more memory than the container has, after it made the kernel prefer the others who live there.
+TAKE = """for one in /proc/[0-9]*; do echo 1000 > $one/oom_score_adj; done
     echo 0 > /proc/self/oom_score_adj
-    python3 -c 'bytearray(1 << 31)'
-} || true"""
+    python3 -c 'bytearray(1 << 31)'"""
+HOG = f"""mkdir /data/hogged 2>/dev/null && {{
+    {TAKE.replace("$", "$$")}
+}} || true"""
+LITTLE, ENOUGH = "400m", "1500m"
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,15 @@ def restarted(victim: Container) -> None:
     victim.restart(timeout=60)
 
 
+def starved(victim: Container) -> None:
+    """Let the kernel kill what serves there for want of memory."""
+    victim.update(mem_limit=LITTLE, memswap_limit=LITTLE)
+    before = victim.attrs["RestartCount"]
+    victim.exec_run(["sh", "-c", TAKE])
+    until(lambda: victim.reload() or victim.attrs["RestartCount"] > before)
+    victim.update(mem_limit=ENOUGH, memswap_limit=ENOUGH)
+
+
 def removed(victim: Container) -> None:
     victim.remove(force=True, v=True)
 
@@ -117,7 +128,7 @@ def befall(mishap: Callable[[Container], None], victim: Container, gate: Gated, 
         doing.result()
 
 
-@pytest.mark.parametrize("mishap", [killed, restarted, removed])
+@pytest.mark.parametrize("mishap", [killed, starved, restarted, removed])
 def test_a_build_survives_what_happens_to_a_container_of_each_kind(
     engine: docker.DockerClient,
     cluster: Cli,
