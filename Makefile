@@ -35,7 +35,7 @@ conformance: $(READY) ## Run the conformance suite alone; ARGS="--target grpc://
 # and from which no container is within reach: those have a target of their own.
 test-real: $(READY) ## Install real clients (Bazel, buildbox, BuildStream, BuildGrid, moon) and run the tests that use them
 	sh .ci/install-real-clients.sh
-	$(PYTHON) -m pytest -n $(AT_ONCE) --dist loadgroup -m "real or slow" --ignore tests/real --ignore tests/docker
+	$(PYTHON) -m pytest -n 2 --dist loadgroup -m "real or slow" --ignore tests/real --ignore tests/docker
 	$(PYTHON) -m pytest -m "real or slow" tests/real
 
 test-docker: $(READY) ## Start a Docker Engine and run the tests that use it (root)
