@@ -39,7 +39,7 @@ def rolling(ground: Ground, names: Sequence[str]) -> None:
         except Fault as fault:
             if fault.kind is not CANARY_FAILED:
                 raise
-            ground.ui.warn(f"{fault.message}: {fault.why}")
+            _tell(ground, fault)
     if len(workers_of(there)) < len(there):
         _registered(ground, backend)
 
@@ -66,7 +66,7 @@ def proven(ground: Ground, names: Sequence[str]) -> None:
         try:
             prove(ground.record.ports, those, _CANARY_SECONDS)
         except Fault as fault:
-            ground.ui.warn(f"{fault.message}: {fault.why}" if fault.why else fault.message)
+            _tell(ground, fault)
 
 
 def as_recorded(ground: Ground) -> None:
@@ -98,5 +98,9 @@ def as_files_say(ground: Ground, written: Collection[str]) -> list[str]:
         except Fault as fault:
             if fault.kind not in (PART_FAILED, NOT_READY):
                 raise
-            ground.ui.warn(f"{fault.message}: {fault.why}" if fault.why else fault.message)
+            _tell(ground, fault)
     return other
+
+
+def _tell(ground: Ground, fault: Fault) -> None:
+    ground.ui.warn(f"{fault.message}: {fault.why}" if fault.why else fault.message)
