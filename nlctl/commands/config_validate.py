@@ -105,10 +105,9 @@ def _fixes(session: Session, texts: list[Text], verdict: Verdict, *, dry_run: bo
 
 def _told(session: Session, verdict: Verdict, fixes: list[dict[str, Any]], *, deep: bool, strict: bool) -> int:
     from nlctl import linted
-    from nlctl.lint.finding import Severity
     from nlctl.lint.report import tally
 
-    wrong = bool(verdict.count(Severity.ERROR) or (strict and verdict.count(Severity.WARNING)))
+    wrong = verdict.is_wrong(strict=strict)
     linted.write(session, "nlctl.config.validate/v1", verdict, {"deep": deep, "fixes": fixes})
     if deep and verdict.unread:
         session.ui.warn(f"judged without {', '.join(verdict.unread)}, which cannot be decoded")

@@ -54,13 +54,12 @@ def command(
 
 
 def _told(session: Session, verdict: Verdict, form: str, *, strict: bool) -> int:
-    from nlctl.lint.finding import Severity
     from nlctl.lint.report import tally
 
     _write(session, verdict, form)
     if verdict.unread:
         session.ui.warn(f"judged without {', '.join(verdict.unread)}, which cannot be decoded")
-    wrong = bool(verdict.count(Severity.ERROR) or (strict and verdict.count(Severity.WARNING)))
+    wrong = verdict.is_wrong(strict=strict)
     said = tally(verdict.findings) or f"nothing is wrong with {len(verdict.files)} configs"
     session.ui.say(f"{said}    (exit {int(Exit.UNHEALTHY)}, {Exit.UNHEALTHY.label})" if wrong else said)
     return Exit.UNHEALTHY if wrong else Exit.OK

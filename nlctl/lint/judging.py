@@ -65,6 +65,10 @@ class Verdict:
         """How many findings are this bad."""
         return sum(found.severity is severity for found in self.findings)
 
+    def is_wrong(self, *, strict: bool) -> bool:
+        """Whether there are errors; `strict` takes warnings for such."""
+        return bool(self.count(Severity.ERROR) or (strict and self.count(Severity.WARNING)))
+
 
 def single(texts: Sequence[Text], environment: Mapping[str, str], runs: Runs = Runs.NLSERVER) -> Verdict:
     """Each config by itself: what the server says of it. What only nlserver lacks is right for NativeLink."""
