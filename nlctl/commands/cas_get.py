@@ -34,7 +34,8 @@ Examples:
 \b
 Exit status: 0 written, 3 missing, 4 unreachable, 9 damaged, 13 no such message
 """
-_FORMS = ("auto", "raw", "text", "action", "command", "directory", "tree", "result")
+_AS_THEY_ARE = ("auto", "raw", "text")
+_FORMS = (*_AS_THEY_ARE, "action", "command", "directory", "tree", "result")
 _RANGE = re.compile(r"([0-9]{1,18})-([0-9]{1,18})?")
 
 
@@ -88,11 +89,12 @@ class _Asked:
 
     def fetched(self) -> bool:
         """Write a file the short way, where there is one; False for everything else, nothing is written then."""
+        if self._out is None or self._form not in _AS_THEY_ARE or self._span is not None or self._tier:
+            return False
         from nlctl import reading
         from nlctl.files import keep
 
-        plain = self._form in ("auto", "raw", "text") and self._span is None and not self._tier
-        if self._out is None or not plain or not reading.is_near(target := self._session.target()):
+        if not reading.is_near(target := self._session.target()):
             return False
         try:
             keep(self._out, map(self._counted, reading.chunks(target, self._wanted)))
@@ -106,7 +108,7 @@ class _Asked:
         from nlctl.remote import client
 
         async with client(self._session.target(), self._wanted.function) as remote:
-            if self._form in ("auto", "raw", "text"):
+            if self._form in _AS_THEY_ARE:
                 await self._bytes_or_guess(remote)
             else:
                 from nlctl.decoded import Form, decode
